@@ -1,0 +1,35 @@
+# Two commands do everything on a fresh machine with python3, python3-venv and make: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: run test lint bench clean
+
+run: $(STAMP)  ## install into .venv and run the daemon with its embedded model
+	STATE_DIRECTORY=$(CURDIR)/$(VENV)/state $(BIN)/edgemon run
+
+test: $(VENV)/tools lint  ## everything but the benchmarks
+	$(BIN)/pytest
+
+lint: $(VENV)/tools
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+bench: $(VENV)/tools  ## edgemon beside its peers, in one run
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[onnx]'
+	touch $@
+
+$(VENV)/tools: pyproject.toml $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ $(STAMP)

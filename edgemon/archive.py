@@ -1,0 +1,237 @@
+"""The archive: baselines and results in SQLite, under the state directory.
+
+A transaction is the old state or the new one, whatever is killed or unplugged. A directory that cannot be written, a
+full disk and a broken file cost the archive its memory of the past, never the daemon: what cannot be kept on disk is
+kept in memory, says so in `state`, and is tried again. Results are written ten at a time, for the flash's sake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from edgemon import catalog
+from edgemon.errors import SetupError
+from edgemon.judge.baseline import Baseline
+from edgemon.metric import Reading
+from edgemon.probe.result import Result
+
+log = logging.getLogger("edgemon.archive")
+
+FILE = "edgemon.sqlite"
+STATES = ("disk", "memory", "failing")
+BATCH = 10
+KEPT = 1000
+"""Results kept for each probe."""
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS baselines (
+  probe TEXT, fingerprint TEXT, at REAL, data TEXT, PRIMARY KEY (probe, fingerprint)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, probe TEXT, fingerprint TEXT, at REAL, data TEXT);
+CREATE INDEX IF NOT EXISTS results_by_probe ON results (probe, id);
+"""
+
+
+class Archive:
+    """One connection for all threads. `state` is disk, memory, or failing while writes to disk fail."""
+
+    def __init__(self, directory: str) -> None:
+        self.path = os.path.join(directory, FILE)
+        self.errors = 0
+        self._lock = threading.RLock()
+        self._pending: list[tuple[str, str, float, str]] = []
+        self.state, self._database = self._open(directory)
+
+    def baseline(self, probe: str, fingerprint: str = "") -> Baseline | None:
+        """The baseline for the fingerprint, or the latest one of the probe."""
+        rows = self._read(
+            "SELECT data FROM baselines WHERE probe = ? ORDER BY fingerprint = ? DESC, at DESC LIMIT 1",
+            (probe, fingerprint),
+        )
+        return Baseline.from_json(json.loads(rows[0][0])) if rows else None
+
+    def baselines(self) -> list[Baseline]:
+        """All baselines, by probe, the latest first."""
+        rows = self._read("SELECT data FROM baselines ORDER BY probe, at DESC", ())
+        return [Baseline.from_json(json.loads(row[0])) for row in rows]
+
+    def keep(self, baseline: Baseline) -> None:
+        """Put a baseline in the place of the one with the same fingerprint; SetupError if it cannot be kept on disk."""
+        values = (baseline.probe, baseline.fingerprint, baseline.at, json.dumps(baseline.to_json()))
+        self._must("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)", values)
+
+    def remove(self, probe: str, fingerprint: str) -> int:
+        """Remove the baselines of a probe whose fingerprint begins so; how many there were."""
+        return self._must("DELETE FROM baselines WHERE probe = ? AND fingerprint LIKE ? || '%'", (probe, fingerprint))
+
+    def add(self, result: Result, fingerprint: str) -> None:
+        """Keep a result, outputs and single latencies left out; written with the next ten or on `flush`."""
+        data = result.to_json()
+        data.update(outputs=[], latencies=[], corrected=[_middle(result)] if result.latencies else [])
+        with self._lock:
+            self._pending.append((result.probe, fingerprint, result.at, json.dumps(data)))
+            del self._pending[:-KEPT]
+        if len(self._pending) >= BATCH:
+            self.flush()
+
+    def results(self, probe: str, count: int = KEPT) -> list[tuple[str, Result]]:
+        """The last results of a probe with their fingerprints, oldest first."""
+        rows = self._read(
+            "SELECT fingerprint, data FROM results WHERE probe = ? ORDER BY id DESC LIMIT ?", (probe, count)
+        )[::-1]
+        with self._lock:
+            rows += [(row[1], row[3]) for row in self._pending if row[0] == probe]
+        return [(mark, Result.from_json(json.loads(data))) for mark, data in rows[-count:]]
+
+    def flush(self) -> None:
+        """Write what is pending; on failure it stays pending and the state says so."""
+        with self._lock:
+            if not self._pending:
+                return
+            try:
+                with self._database:
+                    self._database.executemany(
+                        "INSERT INTO results (probe, fingerprint, at, data) VALUES (?, ?, ?, ?)", self._pending
+                    )
+                    for probe in {row[0] for row in self._pending}:
+                        self._database.execute(
+                            "DELETE FROM results WHERE probe = ? AND id <= (SELECT id FROM results WHERE probe = ? "
+                            "ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                            (probe, probe, KEPT),
+                        )
+                self._pending.clear()
+                self._recovered()
+            except sqlite3.Error as error:
+                self._failed(error)
+
+    def close(self) -> None:
+        """Write what is pending and let go of the file."""
+        self.flush()
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._database.close()
+
+    def readings(self) -> Iterator[Reading]:
+        """Where things are kept, and how often that failed."""
+        for state in STATES:
+            yield catalog.ARCHIVE_STATE(float(state == self.state), state)
+        yield catalog.ARCHIVE_ERRORS(self.errors)
+
+    def _open(self, directory: str) -> tuple[str, sqlite3.Connection]:
+        try:
+            os.makedirs(directory, mode=0o750, exist_ok=True)
+            try:
+                return "disk", self._connect()
+            except sqlite3.DatabaseError as error:
+                if isinstance(
+                    error, sqlite3.OperationalError
+                ):  # cannot be opened, read-only, full: not the file's fault
+                    raise
+                self._quarantine(error)
+                return "disk", self._connect()
+        except (OSError, sqlite3.Error) as error:
+            self.errors += 1
+            log.warning("%s cannot be used, keeping results in memory: %s", directory, error)
+            return "memory", self._in_memory()
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, timeout=10.0, check_same_thread=False)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.executescript(SCHEMA)
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("damaged pages")
+            database.execute("BEGIN IMMEDIATE")  # a disk that cannot be written must show now
+            database.execute("PRAGMA user_version = 1")
+            database.commit()
+        except sqlite3.Error:
+            database.close()
+            raise
+        return database
+
+    def _quarantine(self, error: sqlite3.Error) -> None:
+        self.errors += 1
+        aside = f"{self.path}.broken-{int(time.time())}"
+        log.warning("%s is damaged (%s): moved to %s and started anew", self.path, error, aside)
+        os.replace(self.path, aside)
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self.path + suffix)
+
+    def _in_memory(self) -> sqlite3.Connection:
+        """An archive in memory, with what can still be read from the file."""
+        memory = sqlite3.connect(":memory:", check_same_thread=False)
+        with contextlib.suppress(sqlite3.Error):
+            disk = sqlite3.connect(f"file:{self.path}?mode=ro&immutable=1", uri=True)
+            with contextlib.closing(disk):
+                disk.backup(memory)
+        memory.executescript(SCHEMA)
+        return memory
+
+    def _read(self, query: str, values: Sequence[object]) -> list[Any]:
+        with self._lock:
+            try:
+                return self._database.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                self._failed(error)
+                return []
+
+    def _must(self, statement: str, values: Sequence[object]) -> int:
+        """Execute a change a person asked for: it is on disk, or they are told."""
+        with self._lock:
+            if self.state == "memory":
+                raise SetupError(
+                    f"{os.path.dirname(self.path)} cannot be written, so nothing can be kept; see state_dir:"
+                )
+            try:
+                with self._database:
+                    return self._database.execute(statement, values).rowcount
+            except sqlite3.Error as error:
+                self._failed(error)
+                raise SetupError(f"{self.path} cannot be written: {error}") from None
+
+    def _failed(self, error: sqlite3.Error) -> None:
+        self.errors += 1
+        if self.state == "disk":
+            self.state = "failing"
+            log.warning("%s: %s; keeping results in memory until it can be written", self.path, error)
+
+    def _recovered(self) -> None:
+        if self.state == "failing":
+            self.state = "disk"
+            log.info("%s can be written again", self.path)
+
+
+def _middle(result: Result) -> float:
+    ordered = sorted(result.corrected or result.latencies)
+    return ordered[len(ordered) // 2]
+
+
+@contextlib.contextmanager
+def alone(directory: str, what: str) -> Iterator[bool]:
+    """Hold the directory's lock `what` for as long as the block runs; False when someone else holds it.
+
+    Where no lock file can be made there is nothing to protect either: then it is True.
+    """
+    try:
+        os.makedirs(directory, mode=0o750, exist_ok=True)
+        fd = os.open(os.path.join(directory, f"{what}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError:
+        yield True
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = True
+    except OSError:
+        held = False
+    try:
+        yield held
+    finally:
+        os.close(fd)

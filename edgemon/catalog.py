@@ -1,0 +1,274 @@
+"""Every metric edgemon can export, declared once: exposition, documentation and tests derive from here.
+
+Where OpenTelemetry has a semantic convention (`hw.*`, `system.*`, `process.*`, all of Development stability) its name,
+unit and attributes are used; where it has none the name is `edgemon.*` with short labels.
+"""
+
+from __future__ import annotations
+
+from edgemon.metric import Kind, Metric
+
+COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
+HARDWARE = ("hw.id", "hw.name", "hw.parent")
+LIMIT = ("hw.id", "hw.name", "hw.limit_type")
+
+# Identity
+TARGET_INFO = Metric(
+    "target.info",
+    "",
+    INFO,
+    "Who exports: the OpenTelemetry resource attributes; service.instance.id is the same after every restart.",
+    (
+        "service.name",
+        "service.instance.id",
+        "service.version",
+        "host.name",
+        "host.arch",
+        "os.description",
+        "device.manufacturer",
+        "device.model.identifier",
+    ),
+)
+BUILD_INFO = Metric("edgemon.build.info", "", INFO, "Version of edgemon and of its Python.", ("version", "python"))
+
+# CPU, memory and pressure
+CPU_TIME = Metric(
+    "system.cpu.time", "s", COUNTER, "Time each logical CPU spent in each mode.", ("cpu.logical_number", "cpu.mode")
+)
+CPU_FREQUENCY = Metric("system.cpu.frequency", "Hz", GAUGE, "Clock of the logical CPU now.", ("cpu.logical_number",))
+CPU_SPEED_LIMIT = Metric(
+    "hw.cpu.speed.limit",
+    "Hz",
+    GAUGE,
+    "Clock limits of a cpufreq policy: max is the hardware's, throttled is what is allowed now.",
+    ("hw.id", "hw.limit_type"),
+)
+CPU_GOVERNOR = Metric(
+    "edgemon.cpu.governor.info", "", INFO, "Clock governor of a cpufreq policy.", ("hw.id", "governor")
+)
+CPU_THROTTLES = Metric(
+    "edgemon.cpu.throttles",
+    "{event}",
+    COUNTER,
+    "Times the CPU throttled itself for heat, by core or whole package (x86).",
+    ("cpu.logical_number", "scope"),
+)
+LOAD_1M = Metric(
+    "system.cpu.load_average.1m", "{thread}", GAUGE, "Runnable and uninterruptible tasks, 1 minute average."
+)
+LOAD_5M = Metric(
+    "system.cpu.load_average.5m", "{thread}", GAUGE, "Runnable and uninterruptible tasks, 5 minute average."
+)
+LOAD_15M = Metric(
+    "system.cpu.load_average.15m", "{thread}", GAUGE, "Runnable and uninterruptible tasks, 15 minute average."
+)
+MEMORY_USAGE = Metric(
+    "system.memory.usage", "By", UPDOWN, "Memory by state; the states add up to the limit.", ("system.memory.state",)
+)
+MEMORY_LIMIT = Metric("system.memory.limit", "By", UPDOWN, "Memory the kernel manages.")
+MEMORY_AVAILABLE = Metric(
+    "system.memory.linux.available", "By", UPDOWN, "Memory a new application can get without swapping."
+)
+SWAP_USAGE = Metric("system.paging.usage", "By", UPDOWN, "Swap by state.", ("system.paging.state",))
+PRESSURE_TIME = Metric(
+    "edgemon.pressure.time",
+    "s",
+    COUNTER,
+    "Time some or all (full) tasks waited for the resource (PSI).",
+    ("resource", "scope"),
+)
+UPTIME = Metric("system.uptime", "s", GAUGE, "Time since boot, suspend included.")
+
+# Storage and network
+DISK_IO = Metric("system.disk.io", "By", COUNTER, "Bytes moved.", ("system.device", "disk.io.direction"))
+DISK_OPERATIONS = Metric(
+    "system.disk.operations", "{operation}", COUNTER, "Operations completed.", ("system.device", "disk.io.direction")
+)
+DISK_IO_TIME = Metric("system.disk.io_time", "s", COUNTER, "Time the disk was busy.", ("system.device",))
+DISK_WEAR = Metric(
+    "edgemon.disk.wear",
+    "1",
+    GAUGE,
+    "Share of the flash's rated life used: the upper end of the 10 % step it reports; 1.1 is past its life.",
+    ("system.device", "area"),
+)
+DISK_PRE_EOL = Metric(
+    "edgemon.disk.pre_eol",
+    "{level}",
+    GAUGE,
+    "Reserved blocks of the flash: 1 normal, 2 warning (80 % used), 3 urgent (90 % used).",
+    ("system.device",),
+)
+FILESYSTEM = ("system.device", "system.filesystem.mountpoint", "system.filesystem.type")
+FILESYSTEM_USAGE = Metric(
+    "system.filesystem.usage", "By", UPDOWN, "Space by state.", (*FILESYSTEM, "system.filesystem.state")
+)
+FILESYSTEM_LIMIT = Metric("system.filesystem.limit", "By", UPDOWN, "Size of the file system.", FILESYSTEM)
+FILESYSTEM_READONLY = Metric(
+    "edgemon.filesystem.readonly", "", GAUGE, "1 when mounted read-only, as a failing card ends up.", FILESYSTEM
+)
+INTERFACE = ("network.interface.name", "network.io.direction")
+NETWORK_IO = Metric("system.network.io", "By", COUNTER, "Bytes moved.", INTERFACE)
+NETWORK_PACKETS = Metric("system.network.packet.count", "{packet}", COUNTER, "Packets moved.", INTERFACE)
+NETWORK_ERRORS = Metric("system.network.errors", "{error}", COUNTER, "Packets with an error.", INTERFACE)
+NETWORK_DROPPED = Metric("system.network.packet.dropped", "{packet}", COUNTER, "Packets dropped.", INTERFACE)
+NETWORK_UP = Metric("hw.network.up", "1", UPDOWN, "1 when the link is up.", ("hw.id",))
+
+# Hardware
+TEMPERATURE = Metric("hw.temperature", "Cel", GAUGE, "Temperature.", HARDWARE)
+TEMPERATURE_LIMIT = Metric(
+    "hw.temperature.limit",
+    "Cel",
+    GAUGE,
+    "Temperature at which the kernel or the chip acts: throttled, high.degraded (hot), high.critical, max.",
+    LIMIT,
+)
+COOLING_LEVEL = Metric(
+    "edgemon.cooling.level", "{level}", GAUGE, "What a cooling device does now; 0 is nothing.", ("hw.id", "hw.name")
+)
+COOLING_LIMIT = Metric(
+    "edgemon.cooling.level.limit", "{level}", GAUGE, "The most a cooling device can do.", ("hw.id", "hw.name")
+)
+FAN_SPEED = Metric("hw.fan.speed", "rpm", GAUGE, "Fan speed.", HARDWARE)
+FAN_RATIO = Metric("hw.fan.speed_ratio", "1", GAUGE, "Fan drive as a share of full speed.", HARDWARE)
+VOLTAGE = Metric("hw.voltage", "V", GAUGE, "Voltage.", HARDWARE)
+CURRENT = Metric("edgemon.current", "A", GAUGE, "Electric current.", HARDWARE)
+POWER = Metric("hw.power", "W", GAUGE, "Power drawn; a rail whose hw.parent is another rail is part of it.", HARDWARE)
+ENERGY = Metric("hw.energy", "J", COUNTER, "Energy used; hw.parent tells which counter contains this one.", HARDWARE)
+BATTERY_CHARGE = Metric("hw.battery.charge", "1", GAUGE, "Charge left.", ("hw.id", "hw.name"))
+SUPPLY_ONLINE = Metric("edgemon.supply.online", "", GAUGE, "1 when the supply delivers.", ("hw.id", "hw.name"))
+SUPPLY_STATE = Metric(
+    "edgemon.supply.state", "", GAUGE, "1 for the state the battery is in.", ("hw.id", "hw.name", "state")
+)
+
+# Sensors and lanes
+SENSOR = ("platform", "sensor")
+SENSOR_STATE = Metric(
+    "edgemon.sensor.state",
+    "",
+    GAUGE,
+    "1 for how the last pass went: ok, absent (no such hardware), denied (permission), timeout (hung), error.",
+    (*SENSOR, "state"),
+)
+SENSOR_DURATION = Metric("edgemon.sensor.duration", "s", GAUGE, "Time the last pass took.", SENSOR)
+SENSOR_SUCCESS = Metric(
+    "edgemon.sensor.last_success.timestamp", "s", GAUGE, "When the sensor last was ok, Unix time.", SENSOR
+)
+SENSOR_ERRORS = Metric(
+    "edgemon.sensor.errors", "{error}", COUNTER, "Reads that failed, by errno or exception.", (*SENSOR, "errno")
+)
+LANE_RUNS = Metric("edgemon.lane.runs", "{run}", COUNTER, "Jobs done.", ("lane",))
+LANE_MISSED = Metric("edgemon.lane.missed", "{run}", COUNTER, "Turns left out because the lane was busy.", ("lane",))
+LANE_LAG = Metric("edgemon.lane.lag", "s", GAUGE, "How late the last job started.", ("lane",))
+LANE_FAILURES = Metric("edgemon.lane.failures", "{failure}", COUNTER, "Jobs that ended in an error.", ("lane",))
+
+# edgemon itself
+PROCESS_CPU = Metric("process.cpu.time", "s", COUNTER, "CPU time of the daemon, without its workers.", ("cpu.mode",))
+PROCESS_MEMORY = Metric("process.memory.usage", "By", UPDOWN, "Resident memory of the daemon.")
+# the conventional process.thread.count would end in _count, a suffix that Prometheus keeps for histograms
+PROCESS_THREADS = Metric("edgemon.process.threads", "{thread}", UPDOWN, "Threads of the daemon.")
+PROCESS_FILES = Metric("edgemon.process.descriptors", "{file_descriptor}", UPDOWN, "Open descriptors.")
+PROCESS_UPTIME = Metric("process.uptime", "s", GAUGE, "Time since the daemon started.")
+HTTP_REQUESTS = Metric("edgemon.http.requests", "{request}", COUNTER, "Requests answered.", ("code",))
+HTTP_CONNECTIONS = Metric("edgemon.http.connections", "{connection}", GAUGE, "Connections open.")
+CONFIG_SUCCESS = Metric(
+    "edgemon.config.reload.successful", "", GAUGE, "1 when the last reading of the configuration was accepted."
+)
+CONFIG_TIMESTAMP = Metric(
+    "edgemon.config.reload.timestamp", "s", GAUGE, "When the configuration in force was read, Unix time."
+)
+ARCHIVE_STATE = Metric(
+    "edgemon.archive.state",
+    "",
+    GAUGE,
+    "1 for where baselines and results are kept: disk, or memory when the state directory cannot be used.",
+    ("state",),
+)
+ARCHIVE_ERRORS = Metric("edgemon.archive.errors", "{error}", COUNTER, "Writes to the archive that failed.")
+
+# Probes
+PROBE_INFO = Metric(
+    "edgemon.probe.info",
+    "",
+    INFO,
+    "What the last run of a probe measured; simulated is true for the fake runtime.",
+    ("probe", "runtime", "runtime_version", "model", "model_digest", "fingerprint", "simulated"),
+)
+PROBE_OUTCOME = Metric(
+    "edgemon.probe.outcome",
+    "",
+    GAUGE,
+    "1 for how the last run ended: ok, wrong_output, failed, crashed, timeout, skipped.",
+    ("probe", "outcome"),
+)
+PROBE_RUNS = Metric("edgemon.probe.runs", "{run}", COUNTER, "Runs by how they ended.", ("probe", "outcome"))
+PROBE_SKIPPED = Metric("edgemon.probe.skipped", "{run}", COUNTER, "Runs left out, by reason.", ("probe", "reason"))
+PROBE_LAST_RUN = Metric("edgemon.probe.last_run.timestamp", "s", GAUGE, "When it last ran, Unix time.", ("probe",))
+PROBE_LAST_SUCCESS = Metric(
+    "edgemon.probe.last_success.timestamp", "s", GAUGE, "When it last ended ok, Unix time.", ("probe",)
+)
+PROBE_DURATION = Metric(
+    "edgemon.probe.duration",
+    "s",
+    GAUGE,
+    "Time by phase: import (engine), load (cold start), first (first inference), idle_start (first after a pause), "
+    "steady (median inference).",
+    ("probe", "phase"),
+)
+PROBE_LATENCY = Metric(
+    "edgemon.probe.latency",
+    "s",
+    GAUGE,
+    "Steady inference time by percentile; a percentile is absent when the run has too few inferences for it.",
+    ("probe", "percentile"),
+)
+PROBE_SAMPLES = Metric("edgemon.probe.samples", "{inference}", GAUGE, "Inferences behind the latencies.", ("probe",))
+PROBE_RUN_DELAY = Metric(
+    "edgemon.probe.run_delay",
+    "1",
+    GAUGE,
+    "Share of the steady phase in which the worker was runnable but another task had the CPU.",
+    ("probe",),
+)
+PROBE_MEMORY = Metric("edgemon.probe.memory.peak", "By", GAUGE, "Peak resident memory of the worker.", ("probe",))
+PROBE_PLACEMENT = Metric(
+    "edgemon.probe.placement",
+    "1",
+    GAUGE,
+    "Share of the graph's nodes assigned to each execution provider, as recorded by the engine.",
+    ("probe", "provider"),
+)
+PROBE_DISTANCE = Metric(
+    "edgemon.probe.output.distance",
+    "",
+    GAUGE,
+    "Distance of the outputs from the golden ones: max_abs, cosine (1 - similarity), top1 (share of inputs that flip).",
+    ("probe", "measure"),
+)
+PROBE_VERDICT = Metric(
+    "edgemon.probe.verdict",
+    "",
+    GAUGE,
+    "1 for the verdict: ok, improved, undecided, degraded, failing.",
+    ("probe", "state"),
+)
+PROBE_CAUSE = Metric("edgemon.probe.cause", "", GAUGE, "1 for the cause the verdict names.", ("probe", "cause"))
+PROBE_SLOWDOWN = Metric(
+    "edgemon.probe.slowdown",
+    "1",
+    GAUGE,
+    "Steady inference time of the recent rounds over the baseline's; 1 is unchanged, 1.1 is 10 % slower.",
+    ("probe",),
+)
+PROBE_BASELINE = Metric(
+    "edgemon.probe.baseline.duration", "s", GAUGE, "Median inference time of the baseline.", ("probe",)
+)
+PROBE_BASELINE_AT = Metric(
+    "edgemon.probe.baseline.timestamp", "s", GAUGE, "When the baseline was recorded, Unix time.", ("probe",)
+)
+PROBE_CPU = Metric(
+    "edgemon.probe.cpu.time", "s", COUNTER, "CPU time the probe's workers used: its own cost.", ("probe",)
+)
+PROBE_WALL = Metric("edgemon.probe.wall.time", "s", COUNTER, "Time the probe's workers ran.", ("probe",))
+
+ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

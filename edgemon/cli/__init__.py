@@ -1,0 +1,109 @@
+"""The command line: one file a command, each with `add(parsers)` and `run(arguments)`.
+
+Exit status: 0 done and well; 1 done, and something is wrong with what was asked about (a probe is degraded or failing,
+a check found problems); 2 the command or the configuration is wrong; 3 this environment refuses (port in use, state
+directory locked); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from edgemon import __version__, logs
+from edgemon.config import Config
+from edgemon.errors import ConfigError, EdgemonError
+from edgemon.platforms import Platform, discover
+
+COMMANDS = ("run", "check", "devices", "sense", "probe", "baseline", "metrics", "config")
+EXIT = """exit status:
+  0   done, and all is well
+  1   done, and something is wrong: a probe is degraded or failing, a check found problems
+  2   the command line or the configuration is wrong
+  3   the environment refuses: port in use, state directory locked or read-only
+  130 interrupted
+
+start here:
+  edgemon check               what is here, and is the configuration good
+  edgemon probe default       measure the embedded model once
+  edgemon baseline record default
+  edgemon run                 the daemon; then open http://127.0.0.1:18787/
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="edgemon",
+        description="Does this device still deliver the inference it was validated for, and if not, why?",
+        epilog=EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"edgemon {__version__}")
+    commands = top.add_subparsers(metavar="command", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"edgemon.cli.{name}")
+        module.add(commands).set_defaults(act=module.run)
+    return top
+
+
+def command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    """A command whose help line is the first sentence of its description."""
+    return commands.add_parser(
+        name,
+        help=text.split(". ", maxsplit=1)[0].rstrip(".").lower(),
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def configured(of: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add --config."""
+    of.add_argument(
+        "--config", metavar="FILE", help="configuration file (default: /etc/edgemon/edgemon.yml if it exists)"
+    )
+    return of
+
+
+def settings(path: str | None) -> Config:
+    """The validated configuration; pydantic is imported only here, since `edgemon run` must not carry it."""
+    from edgemon.schema import load  # noqa: PLC0415
+
+    return load(path)
+
+
+def platforms() -> dict[str, Platform]:
+    """Every platform, plugins included; `importlib.metadata` likewise is not for the daemon."""
+    from edgemon.plugins import installed  # noqa: PLC0415
+
+    return discover(installed())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; whatever the user did wrong ends in a sentence, never in a traceback."""
+    logs.to_stderr("warning")
+    try:
+        chosen = parser().parse_args(arguments)
+        status: int = chosen.act(chosen)
+        sys.stdout.flush()
+        return status
+    except ConfigError as error:
+        return _say("\n".join(error.problems), 2)
+    except EdgemonError as error:
+        return _say(str(error), 3)
+    except BrokenPipeError:  # `edgemon metrics | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+
+
+def _say(text: str, status: int) -> int:
+    for line in text.splitlines():
+        print(f"edgemon: {line}", file=sys.stderr)
+    return status

@@ -1,0 +1,137 @@
+"""`edgemon baseline`: what a probe is compared with."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+
+from edgemon import cli
+from edgemon.archive import Archive
+from edgemon.cli.probe import prepare
+from edgemon.cli.probe import rounds as run_rounds
+from edgemon.errors import SetupError
+from edgemon.identity import device
+from edgemon.judge.baseline import ROUNDS, Baseline, record
+from edgemon.judge.verdict import ENOUGH
+from edgemon.probe.result import Outcome, Result
+from edgemon.sysfs import Root
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Declare the command and its verbs."""
+    text = "Record, show and accept what probes are compared with. One for each fingerprint of device and software."
+    it = cli.command(commands, "baseline", text)
+    verbs = it.add_subparsers(metavar="verb", required=True, dest="verb")
+    for name, help_ in {
+        "record": "run the probe and keep what it measures as its baseline",
+        "accept": "make the rounds the daemon measured last the baseline",
+        "show": "show the baseline of a probe",
+        "list": "list all baselines",
+        "remove": "remove baselines of a probe",
+    }.items():
+        verb = cli.configured(verbs.add_parser(name, help=help_, description=help_))
+        if name != "list":
+            verb.add_argument("name", help="a probe of the configuration")
+        if name in {"show", "list"}:
+            verb.add_argument("--json", action="store_true", help="print JSON")
+        if name == "record":
+            verb.add_argument(
+                "--rounds", type=_rounds, default=ROUNDS, help="rounds to run, 3 to 50 (default: %(default)s)"
+            )
+        if name == "remove":
+            verb.add_argument("fingerprint", nargs="?", default="", help="only this one; its first digits will do")
+    return it
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Do the verb."""
+    return {"record": _record, "accept": _accept, "show": _show, "list": _list, "remove": _remove}[chosen.verb](chosen)
+
+
+def _record(chosen: argparse.Namespace) -> int:
+    prober, archive = prepare(chosen)
+    found = [one.result for one in run_rounds(prober, chosen.rounds, record=True)]
+    if found[-1].outcome is not Outcome.OK:
+        raise SetupError(f"no baseline recorded: {found[-1].outcome.value}: {found[-1].detail}")
+    return _keep(archive, found)
+
+
+def _accept(chosen: argparse.Namespace) -> int:
+    """The rounds of the present fingerprint become the baseline; one more run gives the outputs and the key."""
+    prober, archive = prepare(chosen)
+    last = run_rounds(prober, 1, record=True)[-1]
+    if last.result.outcome is not Outcome.OK:
+        raise SetupError(f"nothing accepted: {last.result.outcome.value}: {last.result.detail}")
+    kept = [
+        result
+        for mark, result in archive.results(chosen.name)
+        if mark == last.fingerprint and result.outcome is Outcome.OK
+    ]
+    if len(kept) <= ENOUGH:
+        raise SetupError(
+            f"only {len(kept)} rounds of {chosen.name} are known; run: edgemon baseline record {chosen.name}"
+        )
+    return _keep(archive, [*kept[:-1][-(ROUNDS * 2) :], last.result], [last.result])
+
+
+def _keep(archive: Archive, results: Sequence[Result], whole: Sequence[Result] = ()) -> int:
+    """Keep and show; archived results have the last one's facts, since their fingerprint is the same."""
+    facts = (whole or results)[-1].facts
+    same = [Result.from_json({**one.to_json(), "facts": facts}) for one in results]
+    baseline = record(same, device(Root()))
+    archive.keep(baseline)
+    archive.close()
+    print(_line(baseline))
+    return 0
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    archive = Archive(cli.settings(chosen.config).state())
+    found = [one for one in archive.baselines() if one.probe == chosen.name]
+    if not found:
+        raise SetupError(f"{chosen.name} has no baseline; run: edgemon baseline record {chosen.name}")
+    if chosen.json:
+        print(json.dumps([one.to_json() for one in found], indent=2))
+        return 0
+    for one in found:
+        print(_line(one))
+        print(f"  rounds       {', '.join(f'{value * 1000:.3f}' for value in one.rounds)} ms")
+        for name, value in one.key.items():
+            print(f"  {name:<12} {value or '-'}")
+    return 0
+
+
+def _list(chosen: argparse.Namespace) -> int:
+    found = Archive(cli.settings(chosen.config).state()).baselines()
+    if chosen.json:
+        print(json.dumps([one.to_json() for one in found], indent=2))
+    elif not found:
+        print("no baselines; record one: edgemon baseline record NAME")
+    for one in found if not chosen.json else ():
+        print(_line(one))
+    return 0
+
+
+def _remove(chosen: argparse.Namespace) -> int:
+    archive = Archive(cli.settings(chosen.config).state())
+    count = archive.remove(chosen.name, chosen.fingerprint)
+    archive.close()
+    if not count:
+        raise SetupError(f"{chosen.name} has no such baseline; see: edgemon baseline list")
+    print(f"{count} removed")
+    return 0
+
+
+def _line(one: Baseline) -> str:
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.at))
+    spread = (max(one.rounds) - min(one.rounds)) / one.median
+    rounds = f"{one.median * 1000:.3f} ms of {len(one.rounds)} rounds, spread {spread:.1%}"
+    return f"{one.probe} {one.fingerprint}  {rounds}, {at}"
+
+
+def _rounds(value: str) -> int:
+    if not value.isdigit() or not ENOUGH <= int(value) <= 50:
+        raise argparse.ArgumentTypeError(f"{value} is not a whole number from {ENOUGH} to 50")
+    return int(value)

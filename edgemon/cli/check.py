@@ -1,0 +1,56 @@
+"""`edgemon check`: is the configuration good, and is everything it names here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from edgemon import cli, config
+from edgemon.probe.result import Outcome
+from edgemon.prober import model_path
+from edgemon.survey import engine, engines, loads, present, unknown
+from edgemon.sysfs import Root
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Declare the command."""
+    text = (
+        "Check the configuration and what it names. Loads every configured model once, in a worker, without running it."
+    )
+    return cli.configured(cli.command(commands, "check", text))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Report what is found; 1 when something that is configured cannot work."""
+    settings = cli.settings(chosen.config)
+    there = chosen.config or (config.DEFAULT_PATH if os.path.exists(config.DEFAULT_PATH) else "")
+    print(f"configuration  {f'{there} is good' if there else f'defaults, there is no {config.DEFAULT_PATH}'}")
+    print(f"state          {settings.state()}")
+    bad = _platforms(settings)
+    for name in engines():
+        found = engine(name)
+        version = found.facts.get("runtime_version", "")
+        print(f"runtime        {name} {version}" if version else f"runtime        {name} not here: {found.detail}")
+    for name, probe in settings.probes.items():
+        bad += _probe(name, probe)
+    return 1 if bad else 0
+
+
+def _platforms(settings: config.Config) -> int:
+    platforms = cli.platforms()
+    for one in present(platforms, Root(), settings.sensors.disable):
+        print(f"platform       {one.name}: {', '.join(sensor.name for sensor in one.sensors)}")
+    wrong = unknown(platforms, settings.sensors.disable)
+    for name in wrong:
+        print(f"problem        sensors.disable: {name} is no platform or sensor; see edgemon devices")
+    return len(wrong)
+
+
+def _probe(name: str, probe: config.Probe) -> int:
+    found = loads(name, probe)
+    if found.outcome is Outcome.OK:
+        where = ", ".join(f"{provider} {share:.0%}" for provider, share in found.facts.get("placement", {}).items())
+        print(f"probe          {name}: {model_path(probe.model)} loads{f', nodes on {where}' if where else ''}")
+        return 0
+    print(f"problem        probes.{name}: {found.detail}")
+    return 1

@@ -1,0 +1,78 @@
+"""`edgemon config`: what can be configured."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from edgemon import cli
+from edgemon.config import EMBEDDED, About, Bytes, Config, Probe, Seconds, duration
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Declare the command."""
+    text = "Show what can be configured. The example holds every setting with its default, ready to be uncommented."
+    it = cli.command(commands, "config", text)
+    which = it.add_mutually_exclusive_group(required=True)
+    which.add_argument("--example", action="store_true", help="print a commented example")
+    which.add_argument("--schema", action="store_true", help="print the JSON Schema, for editors")
+    return it
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print one of the two."""
+    if chosen.schema:
+        from edgemon.schema import model_of  # noqa: PLC0415 - pydantic, for the commands that need it
+
+        print(json.dumps(model_of(Config).model_json_schema(), indent=2))
+    else:
+        print(example())
+    return 0
+
+
+def example() -> str:
+    """The whole configuration as comments, with a probe of one's own shown."""
+    head = "# edgemon reads this from /etc/edgemon/edgemon.yml or --config; every key is optional.\n"
+    lines = [head, *_section(Config, 0, skip="probes")]
+    lines += ["# models to probe, by name; without this key the embedded one is probed as `default`", "#probes:"]
+    lines += ["#  detector: /opt/models/detector.onnx   # a model with every default: one line"]
+    lines += ["#  default:                              # or with settings of its own"]
+    lines += _section(Probe, 4)
+    return "\n".join(lines)
+
+
+def _section(kind: Any, indent: int, skip: str = "") -> Iterator[str]:
+    """Each field of a dataclass: a comment that explains it, and the default."""
+    hints = get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        if field.name == skip:
+            continue
+        marks = get_args(hints[field.name])[1:] if get_origin(hints[field.name]) is Annotated else ()
+        about = next((mark.text for mark in marks if isinstance(mark, About)), "")
+        yield from textwrap.wrap(
+            about, 100, initial_indent=f"{'#':<{indent + 1}}# ", subsequent_indent=f"{'#':<{indent + 1}}#   "
+        )
+        default = getattr(kind(), field.name)
+        if dataclasses.is_dataclass(default):
+            yield f"{'#':<{indent + 1}}{field.name}:"
+            yield from _section(type(default), indent + 2)
+        else:
+            yield f"{'#':<{indent + 1}}{field.name}: {_show(default, marks)}"
+
+
+def _show(default: object, marks: tuple[object, ...]) -> str:
+    if any(isinstance(mark, Seconds) for mark in marks):
+        return duration(float(str(default)))
+    if any(isinstance(mark, Bytes) for mark in marks):
+        return f"{int(str(default)) >> 20}MiB"
+    return (
+        json.dumps(default)
+        if not isinstance(default, str) or not default
+        else EMBEDDED
+        if default == EMBEDDED
+        else default
+    )

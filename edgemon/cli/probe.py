@@ -1,0 +1,172 @@
+"""`edgemon probe`: run a configured probe now."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+import time
+
+from edgemon import cli, config
+from edgemon.archive import Archive
+from edgemon.errors import ConfigError
+from edgemon.judge.statistics import enough, median, quantile
+from edgemon.judge.verdict import ENOUGH, State
+from edgemon.probe.result import Outcome, Result
+from edgemon.prober import PERCENTILES, Finding, Prober
+from edgemon.sysfs import Root
+
+PATIENCE = 120.0
+"""Seconds to wait for the daemon's own probe to end."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Declare the command."""
+    text = "Run a configured probe now. Print what it found and the verdict; exit 1 when it is degraded or failing."
+    it = cli.configured(cli.command(commands, "probe", text))
+    it.add_argument("name", help="a probe of the configuration; without one there is `default`, the embedded model")
+    it.add_argument("--rounds", type=_rounds, default=ENOUGH, help="runs to judge by, 1 to 100 (default: %(default)s)")
+    it.add_argument("--json", action="store_true", help="print JSON")
+    return it
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run the rounds and print the last finding."""
+    prober, archive = prepare(chosen)
+    finding = rounds(prober, chosen.rounds)[-1]
+    archive.close()
+    print(json.dumps(plain(finding), indent=2) if chosen.json else text(finding))
+    return 1 if finding.verdict.state in {State.DEGRADED, State.FAILING} else 0
+
+
+def prepare(chosen: argparse.Namespace) -> tuple[Prober, Archive]:
+    """The prober of the named probe, over the archive of the configuration."""
+    settings = cli.settings(chosen.config)
+    if chosen.name not in settings.probes:
+        raise ConfigError([f"there is no probe {chosen.name}{_nearest(chosen.name, settings)}"])
+    archive = Archive(settings.state())
+    return Prober(chosen.name, settings.probes[chosen.name], archive, Root(), settings.state()), archive
+
+
+def rounds(prober: Prober, count: int, record: bool = False) -> list[Finding]:
+    """Run so many rounds, saying so on a terminal; stop at the first that is not ok."""
+    found: list[Finding] = []
+    while len(found) < count:
+        _progress(f"{prober.name}: round {len(found) + 1} of {count}")
+        found.append(_patiently(prober, record))
+        if found[-1].result.outcome is not Outcome.OK:
+            break
+    _progress("")
+    return found
+
+
+def _patiently(prober: Prober, record: bool) -> Finding:
+    """One run, once the daemon has finished its own."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        finding = prober.run(record=record)
+        if finding.result.stage != "busy" or time.monotonic() > until:
+            return finding
+        _progress(f"{prober.name}: waiting for another edgemon to finish its probe")
+        time.sleep(0.2)
+
+
+def text(finding: Finding) -> str:
+    """A finding for a person."""
+    result, verdict = finding.result, finding.verdict
+    lines = [
+        ("probe", result.probe),
+        ("outcome", result.outcome.value + (f": {result.detail}" if result.detail else "")),
+    ]
+    lines += [("verdict", f"{verdict.state.value}: {verdict.text}")] + [
+        (f"  {k}", v) for k, v in verdict.evidence.items()
+    ]
+    lines += [("next", verdict.advice)] if verdict.advice else []
+    return "\n".join(f"{name:<14} {value}" for name, value in lines + measured(result) + ran(finding))
+
+
+def measured(result: Result) -> list[tuple[str, str]]:
+    """The numbers of a result, each with its unit; what was not measured is left out."""
+    ordered = sorted(result.latencies)
+    steady = [
+        f"p{label} {_ms(quantile(ordered, share))}"
+        for label, share in PERCENTILES.items()
+        if enough(len(ordered), share)
+    ]
+    rows = [
+        (
+            "steady",
+            f"median {_ms(median(ordered))} of {len(ordered)}" + "".join(f", {one}" for one in steady)
+            if ordered
+            else "",
+        ),
+        ("idle start", _ms(result.idle_seconds)),
+        ("first run", _ms(result.first_seconds)),
+        ("load", _ms(result.load_seconds)),
+        ("engine import", _ms(result.import_seconds)),
+        ("run delay", f"{result.run_delay:.1%} of the steady phase" if result.run_delay is not None else ""),
+        ("peak memory", f"{result.peak_memory / 1e6:.0f} MB" if result.peak_memory else ""),
+        (
+            "cost",
+            f"{result.cpu_seconds:.2f} s CPU in {result.wall_seconds:.2f} s" if result.cpu_seconds is not None else "",
+        ),
+        ("output", ", ".join(f"{name} {value:.3g}" for name, value in result.distance.items())),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def ran(finding: Finding) -> list[tuple[str, str]]:
+    """What really ran."""
+    facts = finding.result.facts
+    if not facts.get("model_sha256"):
+        return []
+    placement = ", ".join(f"{name} {share:.0%}" for name, share in facts["placement"].items())
+    simulated = " (simulated)" if facts.get("simulated") else ""
+    return [
+        ("engine", f"{facts['runtime']} {facts['runtime_version']}{simulated}"),
+        ("placement", placement or f"not recorded by this engine; registered: {', '.join(facts['registered'])}"),
+        ("model", f"sha256 {facts['model_sha256'][:12]}"),
+        ("fingerprint", finding.fingerprint),
+    ]
+
+
+def plain(finding: Finding) -> dict[str, object]:
+    """A finding as JSON; golden outputs and single latencies are left to the archive."""
+    verdict = finding.verdict
+    data = finding.result.to_json()
+    data.pop("outputs")
+    return {
+        **data,
+        "fingerprint": finding.fingerprint,
+        "key": dict(finding.key),
+        "verdict": {
+            "state": verdict.state.value,
+            "cause": verdict.cause,
+            "text": verdict.text,
+            "slowdown": verdict.slowdown,
+            "bounds": [verdict.low, verdict.high] if verdict.low else None,
+            "evidence": dict(verdict.evidence),
+            "advice": verdict.advice,
+        },
+    }
+
+
+def _ms(seconds: float | None) -> str:
+    return f"{seconds * 1000:.3f} ms" if seconds is not None else ""
+
+
+def _progress(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _rounds(value: str) -> int:
+    if not value.isdigit() or not 1 <= int(value) <= 100:
+        raise argparse.ArgumentTypeError(f"{value} is not a whole number from 1 to 100")
+    return int(value)
+
+
+def _nearest(name: str, settings: config.Config) -> str:
+    close = difflib.get_close_matches(name, settings.probes, 1)
+    return f"; did you mean {close[0]}?" if close else f"; configured: {', '.join(settings.probes) or 'none'}"

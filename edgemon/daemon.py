@@ -1,0 +1,261 @@
+"""The daemon: configuration to parts, parts to lanes, and a clean end. The composition root; only cli imports it.
+
+Lanes: `sensing` sweeps the hardware and publishes snapshots, `probing` runs one probe at a time (two would measure each
+other), and the HTTP server has its own thread. The main thread waits: SIGHUP reloads, SIGTERM and SIGINT end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform as machine
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psutil
+
+from edgemon import __version__, catalog, identity
+from edgemon.archive import Archive, alone
+from edgemon.collect import Collector
+from edgemon.config import apart
+from edgemon.errors import ConfigError, SetupError
+from edgemon.judge.verdict import State as Verdict
+from edgemon.lanes import Job, Lane
+from edgemon.metric import Reading, State
+from edgemon.platforms import discover
+from edgemon.prober import Finding, Prober, sentence
+from edgemon.sinks.http import Server
+from edgemon.sinks.pages import Overview, Row, Site
+from edgemon.sinks.prometheus import Exposition
+from edgemon.store import Store
+from edgemon.survey import present
+from edgemon.sysfs import Root
+from edgemon.wire import Limits, listen
+
+log = logging.getLogger("edgemon")
+
+STUCK = 60.0
+"""Seconds over its own bound after which a lane counts as stuck."""
+FLUSH = 600.0
+
+
+class Daemon:
+    """Everything that runs, for one configuration at a time."""
+
+    def __init__(self, path: str | None, root: Root | None = None) -> None:
+        self._path, self._root = path, root or Root()
+        self.config, plugins = apart(path)
+        logging.getLogger("edgemon").setLevel(self.config.log_level.upper())
+        self._cleanup = ExitStack()
+        self._ending, self._reload, self._cancel = threading.Event(), threading.Event(), threading.Event()
+        self._wake = threading.Event()
+        self._store = Store()
+        self._sensing, self._probing = Lane("sensing"), Lane("probing")
+        self._began = time.monotonic()
+        self._process = psutil.Process()
+        self._accepted, self._read_at = True, time.time()
+        self._platforms = discover(plugins)
+        self._collector: Collector | None = None
+        self._probers: list[Prober] = []
+
+    def run(self) -> int:
+        """Run until told to end; 0, or SetupError when it cannot start."""
+        with self._cleanup:
+            self._start()
+            while not self._ending.is_set():
+                self._wake.wait()
+                self._wake.clear()
+                if self._reload.is_set():
+                    self._reload.clear()
+                    self.reload()
+            self._stop()
+        return 0
+
+    def _start(self) -> None:
+        state = self.config.state()
+        if not self._cleanup.enter_context(alone(state, "daemon")):
+            raise SetupError(f"another edgemon runs on {state}; stop it, or give this one its own state_dir:")
+        listener = listen(self.config.listen)
+        self._cleanup.callback(listener.close)
+        self._archive = Archive(state)
+        self._cleanup.callback(self._archive.close)
+        site = Site(Exposition(lambda: self._store.snapshot), self.overview, self.stuck, self.ready)
+        self._server = Server(listener, site, _limits())
+        self._plan()
+        for number, action in ((signal.SIGTERM, self.end), (signal.SIGINT, self.end), (signal.SIGHUP, self.ask_reload)):
+            signal.signal(number, lambda *_, action=action: action())
+        self._server.start()
+        self._sensing.start()
+        self._probing.start()
+        self._greet(listener)
+
+    def _greet(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        names = ", ".join(one.name for one in self._here) or "none"
+        log.info("edgemon %s on %s: platforms %s", __version__, self._device(), names)
+        log.info("probes %s", ", ".join(self.config.probes) or "none")
+        log.info("metrics at %s/metrics, overview at %s/", where, where)
+
+    def _plan(self) -> None:
+        """Make the parts that follow the configuration, and their jobs."""
+        if self._collector:
+            self._collector.stop()
+        sensors = self.config.sensors
+        self._here = present(self._platforms, self._root, sensors.disable)
+        self._store.put("edgemon.identity", [identity.target(self._root), identity.build()])
+        self._collector = Collector(self._here, self._root, sensors.timeout, self._store.put)
+        state = self.config.state()
+        before = {one.name: one for one in self._probers}
+        self._probers = [
+            before[name]
+            if name in before and before[name].probe == probe
+            else Prober(name, probe, self._archive, self._root, state)
+            for name, probe in self.config.probes.items()
+        ]
+        for name in before.keys() - self.config.probes.keys():
+            self._store.put(f"probe.{name}", ())
+        self._sensing.set(
+            [Job("sweep", sensors.interval, self._sweep), Job("flush", FLUSH, self._archive.flush, delay=FLUSH)]
+        )
+        self._probing.set(
+            [
+                Job(one.name, one.probe.interval, lambda one=one: self._probe(one), delay=1.0 + number, jitter=0.1)  # type: ignore[misc]
+                for number, one in enumerate(self._probers)
+            ]
+        )
+
+    def _sweep(self) -> None:
+        if self._collector:
+            self._collector.sweep()
+        self._store.put("edgemon.self", self._own())
+        self._store.commit()
+
+    def _probe(self, prober: Prober) -> None:
+        before, finding = prober.finding, prober.run(self._cancel)
+        if before is None or before.verdict.state is not finding.verdict.state:
+            log.log(
+                _level(finding),
+                "probe %s%s",
+                sentence(finding),
+                f" ({finding.verdict.advice})" if finding.verdict.advice else "",
+            )
+        if prober in self._probers:
+            self._store.put(f"probe.{prober.name}", prober.readings())
+            self._store.commit()
+
+    def _own(self) -> Iterator[Reading]:
+        """The daemon's own cost and state."""
+        with self._process.oneshot():
+            times = self._process.cpu_times()
+            yield catalog.PROCESS_CPU(times.user, "user")
+            yield catalog.PROCESS_CPU(times.system, "system")
+            yield catalog.PROCESS_MEMORY(self._process.memory_info().rss)
+            yield catalog.PROCESS_THREADS(self._process.num_threads())
+        yield catalog.PROCESS_FILES(len(os.listdir("/proc/self/fd")))
+        yield catalog.PROCESS_UPTIME(time.monotonic() - self._began)
+        for code, count in list(self._server.codes.items()):
+            yield catalog.HTTP_REQUESTS(count, str(code))
+        yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
+        yield catalog.CONFIG_SUCCESS(float(self._accepted))
+        yield catalog.CONFIG_TIMESTAMP(self._read_at)
+        for lane in (self._sensing, self._probing):
+            yield from lane.readings()
+        yield from self._archive.readings()
+
+    def end(self) -> None:
+        """Ask for the end; a probe that runs is killed."""
+        self._ending.set()
+        self._cancel.set()
+        self._wake.set()
+
+    def ask_reload(self) -> None:
+        """Ask for the configuration to be read again."""
+        self._reload.set()
+        self._wake.set()
+
+    def reload(self) -> None:
+        """Read the configuration again; a bad one is refused whole and the old one goes on."""
+        try:
+            config, _ = apart(self._path)
+            problems = [
+                f"{name}: cannot change while edgemon runs; restart it"
+                for name in ("listen", "state_dir")
+                if getattr(config, name) != getattr(self.config, name)
+            ]
+        except ConfigError as error:
+            config, problems = self.config, list(error.problems)
+        if problems:
+            self._accepted = False
+            for problem in [*problems, "the configuration was not reloaded; the old one goes on"]:
+                log.error("%s", problem)
+            return
+        self.config, self._accepted, self._read_at = config, True, time.time()
+        logging.getLogger("edgemon").setLevel(config.log_level.upper())
+        self._plan()
+        log.info("configuration reloaded: probes %s", ", ".join(config.probes) or "none")
+
+    def _stop(self) -> None:
+        log.info("stopping")
+        self._server.stop()
+        self._probing.stop(4.0)
+        self._sensing.stop(0.5)
+        if self._collector:
+            self._collector.stop()
+
+    def ready(self) -> bool:
+        """Whether a snapshot is there to serve."""
+        return self._store.snapshot.number > 0
+
+    def stuck(self) -> str:
+        """Which lane does not move any more, in words, or nothing."""
+        bounds = {
+            self._sensing: STUCK,
+            self._probing: STUCK + max([p.timeout for p in self.config.probes.values()] + [0]),
+        }
+        for lane, bound in bounds.items():
+            busy = lane.busy()
+            if busy and busy[1] > bound:
+                return f"lane {lane.name} is stuck in {busy[0]} for {busy[1]:.0f} s"
+        return ""
+
+    def overview(self) -> Overview:
+        """What the page shows."""
+        probes = [
+            Row(
+                one.name,
+                one.finding.verdict.state.value,
+                sentence(one.finding).partition(": ")[2],
+                one.finding.verdict.advice,
+            )
+            if one.finding
+            else Row(one.name, "waiting", "has not run yet")
+            for one in self._probers
+        ]
+        rows = []
+        for here in self._here:
+            states = {
+                s.sensor.name: s.state
+                for s in (self._collector.sources if self._collector else [])
+                if s.platform == here.name
+            }
+            bad = [f"{name} {state.value}" for name, state in states.items() if state not in {State.OK, State.ABSENT}]
+            good = [name for name, state in states.items() if state is State.OK]
+            rows.append(Row(here.name, "ok" if not bad else "error", ", ".join(good + bad)))
+        return Overview(self._device(), identity.system(self._root), rows, probes)
+
+    def _device(self) -> str:
+        return " ".join(identity.model(self._root)).strip() or machine.node()
+
+
+def _level(finding: Finding) -> int:
+    return logging.WARNING if finding.verdict.state in {Verdict.DEGRADED, Verdict.FAILING} else logging.INFO
+
+
+def _limits() -> Limits:
+    """Connections well below the descriptors this process may have."""
+    return Limits(connections=max(16, min(384, os.sysconf("SC_OPEN_MAX") // 2)))

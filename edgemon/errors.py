@@ -1,0 +1,35 @@
+"""Everything edgemon raises for a caller to catch.
+
+EdgemonError
+├── ConfigError      the configuration cannot be used; carries every problem found, not only the first
+├── SetupError       the environment refuses: port in use, state directory locked, probe unknown
+└── CatalogError     code asked for a metric or a label the catalogue does not declare
+
+Broad `except Exception` stands at four seams only, each turning the failure into data: loading a plugin
+(`platforms.discover`), running a sensor (`collect`), running a runtime (`probe.worker`), delivering to a sink
+(`sinks.http`). A test counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EdgemonError(Exception):
+    """Base of all; its text is written for the person at the terminal."""
+
+
+class ConfigError(EdgemonError, ValueError):
+    """A configuration that cannot be used, with one line per problem: where, what, what is allowed."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class SetupError(EdgemonError, RuntimeError):
+    """The environment refuses what was asked; says what to do about it."""
+
+
+class CatalogError(EdgemonError, TypeError):
+    """A metric was called with labels it does not declare: a programming error, found by tests."""

@@ -1,0 +1,82 @@
+"""Who this device is: resource attributes by OpenTelemetry's conventions, and the part of a fingerprint it makes up."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+
+from edgemon import __version__, catalog
+from edgemon.digest import digest
+from edgemon.metric import Reading
+from edgemon.sysfs import Root
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm32", "armv6l": "arm32", "i686": "x86"}
+"""Values of OpenTelemetry's host.arch."""
+
+
+def model(root: Root) -> tuple[str, str]:
+    """Manufacturer and model: device tree (/proc/device-tree/model), else DMI (/sys/class/dmi/id)."""
+    tree = root.fixed("/proc/device-tree/model")
+    if tree:
+        return tree.split()[0], tree
+    names = [root.fixed(f"/sys/class/dmi/id/{name}") or "" for name in ("sys_vendor", "product_name")]
+    return names[0], names[1]
+
+
+def instance(root: Root) -> str:
+    """A UUID that survives restarts and re-installation: from the machine id and the board's serial number.
+
+    The serial number keeps devices apart whose cards were cloned from one image, machine id and all.
+    """
+    parts = [root.fixed("/etc/machine-id") or ""]
+    parts += [root.fixed("/proc/device-tree/serial-number") or root.fixed("/sys/class/dmi/id/product_uuid") or ""]
+    raw = digest("edgemon/" + "/".join(parts if any(parts) else [platform.node()]), 16).hex()
+    return f"{raw[:8]}-{raw[8:12]}-8{raw[13:16]}-a{raw[17:20]}-{raw[20:]}"  # RFC 9562, version 8: made by our own rule
+
+
+def target(root: Root) -> Reading:
+    """The resource, as the target_info that OpenTelemetry's Prometheus translation defines."""
+    maker, name = model(root)
+    return catalog.TARGET_INFO(
+        1.0, "edgemon", instance(root), __version__, platform.node(), _architecture(), system(root), maker, name
+    )
+
+
+def build() -> Reading:
+    """Version of edgemon and Python."""
+    return catalog.BUILD_INFO(1.0, __version__, platform.python_version())
+
+
+def system(root: Root) -> str:
+    """The distribution's own name for itself."""
+    lines = (root.fixed("/etc/os-release") or "").splitlines()
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    return values.get("PRETTY_NAME", "").strip('"') or platform.system()
+
+
+def device(root: Root) -> dict[str, str]:
+    """What of this device a latency depends on: board, CPU, kernel, distribution, clock governors."""
+    governors = {
+        root.text(path) or "" for path in root.glob("/sys/devices/system/cpu/cpufreq/policy*/scaling_governor")
+    }
+    return {
+        "device": " ".join(part for part in model(root) if part),
+        "cpu": cpu(root.path),
+        "arch": platform.machine(),
+        "kernel": platform.release(),
+        "os": system(root),
+        "governor": ",".join(sorted(governors)),
+    }
+
+
+@cache
+def cpu(path: str) -> str:
+    """The CPU's name and how many there are (/proc/cpuinfo)."""
+    lines = (Root(path).text("/proc/cpuinfo") or "").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "CPU part"))]
+    return f"{names[0] if names else ''} x{os.cpu_count()}".strip()
+
+
+def _architecture() -> str:
+    return ARCHITECTURES.get(platform.machine(), platform.machine())

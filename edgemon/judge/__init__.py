@@ -1,0 +1,1 @@
+"""Judging results: pure functions from measurements to verdicts; nothing here reads, writes or waits."""

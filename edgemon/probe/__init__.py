@@ -1,0 +1,1 @@
+"""One probe run: what is asked and answered, the worker that measures, the supervisor that bounds it."""

@@ -1,0 +1,105 @@
+"""What a probe is asked and what it answers; shared by the daemon and the worker (stdlib only, Python >= 3.8)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, Dict, List, Optional
+
+
+class Outcome(str, Enum):
+    """How one run of a probe ended."""
+
+    OK = "ok"
+    WRONG_OUTPUT = "wrong_output"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an output may be from the golden one: largest absolute difference relative to the golden range,
+    least cosine similarity, and whether the largest element must stay the largest."""
+
+    max_abs: float = 0.05
+    cosine: float = 0.99
+    top1: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run, as told to the worker. Times in seconds, memory in bytes (0: no limit).
+
+    `golden` holds one list of tensors per seed, recorded from the model whose digest is `golden_digest`; `record` asks
+    for the outputs; `until` ends the run well after the stage import or load.
+    """
+
+    probe: str
+    runtime: str
+    model: str = ""
+    seeds: List[int] = field(default_factory=lambda: [0])
+    shapes: Dict[str, List[int]] = field(default_factory=dict)
+    providers: List[str] = field(default_factory=list)
+    threads: int = 1
+    options: Dict[str, Any] = field(default_factory=dict)
+    samples: int = 100
+    seconds: float = 2.0
+    idle: float = 1.0
+    timeout: float = 30.0
+    memory: int = 0
+    golden: List[List[Dict[str, Any]]] = field(default_factory=list)
+    golden_digest: str = ""
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    record: bool = False
+    until: str = ""
+
+    def to_json(self) -> Dict[str, Any]:
+        """The request as plain values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Dict[str, Any]) -> Request:
+        """The inverse of `to_json`."""
+        return Request(**{**data, "tolerance": Tolerance(**data["tolerance"])})
+
+
+@dataclass(frozen=True)
+class Result:
+    """One answer. Times in seconds; a phase that was not reached is None.
+
+    `latencies` are the steady inferences in order; `corrected` the same less the time the scheduler kept the worker
+    waiting; `run_delay` that time's share of the steady phase. `facts` say what really ran: runtime, version,
+    model_sha256, requested and registered providers, placement (share of nodes by provider), options in force.
+    `distance` compares the outputs with the golden ones. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
+    """
+
+    probe: str
+    outcome: Outcome
+    detail: str = ""
+    stage: str = ""
+    at: float = 0.0
+    boottime: float = 0.0
+    import_seconds: Optional[float] = None
+    load_seconds: Optional[float] = None
+    first_seconds: Optional[float] = None
+    idle_seconds: Optional[float] = None
+    latencies: List[float] = field(default_factory=list)
+    corrected: List[float] = field(default_factory=list)
+    run_delay: Optional[float] = None
+    peak_memory: Optional[int] = None
+    cpu_seconds: Optional[float] = None
+    wall_seconds: Optional[float] = None
+    facts: Dict[str, Any] = field(default_factory=dict)
+    distance: Dict[str, float] = field(default_factory=dict)
+    outputs: List[List[Dict[str, Any]]] = field(default_factory=list)
+
+    def to_json(self) -> Dict[str, Any]:
+        """The result as plain values."""
+        return {**asdict(self), "outcome": self.outcome.value}
+
+    @staticmethod
+    def from_json(data: Dict[str, Any]) -> Result:
+        """The inverse of `to_json`; raises TypeError or ValueError for anything else."""
+        return Result(**{**data, "outcome": Outcome(data["outcome"])})

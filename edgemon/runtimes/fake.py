@@ -1,0 +1,115 @@
+"""No engine and no hardware: a simulated model, for trying edgemon and for its tests. Always labelled simulated.
+
+`options` of the probe choose what it does: `work` (microseconds an inference burns, default 500) and `behaviour`, one
+of ok, raise, nan, wrong, segfault, abort, exit, spin, allocate, chatter; the crashes are real ones.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import sys
+import time
+from typing import Any, Callable, Dict, List
+
+from edgemon.probe.golden import tensor
+from edgemon.probe.result import Request
+
+
+class Fake:
+    """A model that burns time and behaves as told."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._behaviour = str(request.options.get("behaviour", "ok"))
+        self._work = float(request.options.get("work", 500)) * 1e-6
+
+    def start(self) -> None:
+        """Nothing to import."""
+
+    def version(self) -> str:
+        """There is only one."""
+        return "1"
+
+    def load(self) -> None:
+        """Behave as told."""
+        act = BEHAVIOURS.get(self._behaviour)
+        if act is None:
+            raise ValueError("behaviour %s is unknown; known: %s" % (self._behaviour, ", ".join(sorted(BEHAVIOURS))))
+        act()
+
+    def infer(self) -> Callable[[], Any]:
+        """Burn the CPU for the configured time."""
+
+        def run() -> None:
+            end = time.perf_counter() + self._work
+            while time.perf_counter() < end:
+                pass
+
+        return run
+
+    def outputs(self, index: int) -> List[Dict[str, Any]]:
+        """Four values that depend on the seed and, when told to be wrong or NaN, on that."""
+        seed = self._request.seeds[index]
+        values = [float((seed * 7 + step * 3) % 11) for step in range(4)]
+        if self._behaviour in {"nan", "wrong"}:
+            values[0] = float("nan") if self._behaviour == "nan" else -100.0
+        return [tensor("output", "float32", [4], repr(values).encode(), values)]
+
+    def facts(self) -> Dict[str, Any]:
+        """That it is simulated, before all."""
+        return {
+            "runtime": "fake",
+            "simulated": True,
+            "model_sha256": hashlib.sha256(self._request.model.encode()).hexdigest(),
+            "requested": ["Simulated"],
+            "registered": ["Simulated"],
+            "placement": {"Simulated": 1.0},
+            "options": {"work": self._request.options.get("work", 500)},
+        }
+
+
+def _nothing() -> None:
+    pass
+
+
+def _raise() -> None:
+    raise RuntimeError("told to raise")
+
+
+def _segfault() -> None:
+    ctypes.string_at(0)
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def _allocate() -> None:
+    kept = []
+    while True:
+        kept.append(bytearray(16 << 20))
+
+
+def _chatter() -> None:
+    for _ in range(64):
+        sys.stdout.write("x" * 65536)
+        sys.stderr.write("y" * 65536)
+
+
+BEHAVIOURS: Dict[str, Callable[[], None]] = {
+    "ok": _nothing,
+    "nan": _nothing,
+    "wrong": _nothing,
+    "raise": _raise,
+    "segfault": _segfault,
+    "abort": os.abort,
+    "exit": lambda: os._exit(3),
+    "spin": _spin,
+    "allocate": _allocate,
+    "chatter": _chatter,
+}
+
+RUNTIME = Fake

@@ -1,0 +1,1 @@
+"""Sinks: views of the snapshot; they read it and compute nothing."""

@@ -1,0 +1,104 @@
+"""What the HTTP server answers: /metrics, /healthz, /readyz and the page at /. Everything comes from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from edgemon import __version__
+from edgemon.sinks import prometheus
+from edgemon.wire import Request, Response
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #888; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2.5rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem }
+p.soft, td.soft { color: var(--soft) } p { margin: .2rem 0 }
+table { border-collapse: collapse; width: 100% }
+td, th { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th { font-weight: 600 } a { color: inherit }
+.state { padding: .05rem .5rem; border-radius: .6rem; color: #fff; background: #777; white-space: nowrap }
+.ok, .improved { background: #2a7d3f } .degraded { background: #b06000 } .failing, .error { background: #b3261e }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table: a name, a state of which the colour speaks, and a sentence."""
+
+    name: str
+    state: str
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the page shows."""
+
+    device: str
+    system: str
+    platforms: Sequence[Row]
+    probes: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Answers requests. `stuck` names what does not move any more, `ready` says whether there is a first snapshot."""
+
+    exposition: prometheus.Exposition
+    overview: Callable[[], Overview]
+    stuck: Callable[[], str]
+    ready: Callable[[], bool]
+
+    def __call__(self, request: Request) -> Response:
+        """The response for a GET."""
+        if request.path == "/metrics":
+            return self._metrics(request)
+        if request.path == "/healthz":
+            stuck = self.stuck()
+            return Response(503, f"{stuck}\n".encode()) if stuck else Response(200, b"ok\n")
+        if request.path == "/readyz":
+            return Response(200, b"ready\n") if self.ready() else Response(503, b"no sweep is done yet\n")
+        if request.path == "/":
+            return Response(200, page(self.overview()).encode(), "text/html; charset=utf-8")
+        return Response(404, b"not found; there are /, /metrics, /healthz and /readyz\n")
+
+    def _metrics(self, request: Request) -> Response:
+        kind = prometheus.negotiate(request.headers.get("accept", "text/plain"))
+        compress = prometheus.accepts_gzip(request.headers.get("accept-encoding", ""))
+        headers = [(b"Vary", b"Accept, Accept-Encoding"), *([(b"Content-Encoding", b"gzip")] if compress else [])]
+        return Response(200, self.exposition.body(kind, compress), kind, tuple(headers))
+
+
+def page(overview: Overview) -> str:
+    """The page at /, complete in itself."""
+    return "".join(
+        [
+            '<!doctype html><html lang="en"><meta charset="utf-8"><title>edgemon</title>',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<style>{STYLE}</style><h1>edgemon {__version__}</h1>",
+            f'<p class="soft">{escape(overview.device)} &middot; {escape(overview.system)}</p>',
+            '<p><a href="/metrics">metrics</a> &middot; <a href="/healthz">health</a> &middot; ',
+            '<a href="/readyz">readiness</a></p>',
+            "<h2>Probes</h2>",
+            _table(overview.probes) or '<p class="soft">none configured</p>',
+            "<h2>Platforms</h2>",
+            _table(overview.platforms),
+            "</html>\n",
+        ]
+    )
+
+
+def _table(rows: Sequence[Row]) -> str:
+    lines = [
+        f'<tr><th>{escape(row.name)}</th><td><span class="state {escape(row.state)}">{escape(row.state)}</span></td>'
+        f"<td>{escape(row.text)}{_advice(row)}</td></tr>"
+        for row in rows
+    ]
+    return f"<table>{''.join(lines)}</table>" if lines else ""
+
+
+def _advice(row: Row) -> str:
+    return f'<br><span style="color:var(--soft)">{escape(row.advice)}</span>' if row.advice else ""

@@ -1,0 +1,48 @@
+"""The store: the latest readings of every source, and the immutable snapshot that sinks and rules read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from edgemon.metric import Metric, Reading
+
+Series = tuple[Metric, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every series at one moment, each once; `at` is CLOCK_BOOTTIME, `number` grows with every snapshot."""
+
+    number: int = 0
+    at: float = 0.0
+    series: Mapping[Series, float] = field(default_factory=dict)
+
+
+class Store:
+    """Sources put their readings, whole; a commit makes them the snapshot. Any thread may do either."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sources: dict[str, tuple[Reading, ...]] = {}
+        self.snapshot = Snapshot()
+
+    def put(self, source: str, readings: Iterable[Reading]) -> None:
+        """Replace the readings of a source: what it no longer gives disappears instead of freezing."""
+        kept = tuple(readings)
+        with self._lock:
+            self._sources[source] = kept
+
+    def commit(self) -> Snapshot:
+        """Publish a new snapshot; of a series given by two sources the first is kept."""
+        with self._lock:
+            series: dict[Series, float] = {}
+            for readings in self._sources.values():
+                for metric, labels, value in readings:
+                    if value is not None:
+                        series.setdefault((metric, labels), value)
+            at = time.clock_gettime(time.CLOCK_BOOTTIME)
+            self.snapshot = Snapshot(self.snapshot.number + 1, at, series)
+            return self.snapshot

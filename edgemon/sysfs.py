@@ -1,0 +1,160 @@
+"""Root: the one way a sensor reads this machine, so that a test can put another machine in its place.
+
+Kernel files are read relative to a root directory; library calls (psutil) go through `call`, which a root that is not
+the live machine answers from `calls.json` in its directory. What cannot be read is None and counted by errno: absent
+is never zero.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import json
+import math
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
+NATURAL = re.compile(r"(\d+)")
+LONGEST = 65536
+REMEMBER = 30.0
+"""Seconds for which directory listings and texts that do not change (names, labels, limits) are kept."""
+
+DENIED = frozenset({"EACCES", "EPERM"})
+ABSENT = frozenset({"ENOENT", "ENOTDIR", "ENODEV", "ENXIO"})
+
+
+def natural(name: str) -> tuple[object, ...]:
+    """Sort key that puts cpu2 before cpu10."""
+    return tuple(int(part) if part.isdigit() else part for part in NATURAL.split(name))
+
+
+def live_call(name: str, **kwargs: object) -> Any:
+    """Call `module.function` of a library and make its answer plain: named tuples become dicts."""
+    module, function = name.rsplit(".", 1)
+    return plain(getattr(__import__(module), function)(**kwargs))
+
+
+def plain(value: Any) -> Any:
+    """The value in terms of dict, list and scalars, as JSON would give it back."""
+    if hasattr(value, "_asdict"):
+        return {key: plain(item) for key, item in zip(value._fields, value, strict=True)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+class Root:
+    """Files and calls of one machine. `view()` gives a sensor its own tally over the shared memory."""
+
+    def __init__(self, path: str = "/", clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = path.rstrip("/")
+        self.live = self.path == ""
+        self.errors: Counter[str] = Counter()
+        self._clock = clock
+        self._memory: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._calls: dict[str, Any] | None = None
+
+    def view(self) -> Root:
+        """The same machine with an empty error tally."""
+        other = object.__new__(Root)
+        other.__dict__.update(self.__dict__)
+        other.errors = Counter()
+        return other
+
+    def text(self, path: str) -> str | None:
+        """Contents without surrounding blanks and NULs, or None; not more than 64 KiB are read."""
+        try:
+            fd = os.open(self.path + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        except OSError as error:
+            self._failed(error)
+            return None
+        try:
+            return os.read(fd, LONGEST).decode("utf-8", "replace").strip(" \t\r\n\0")
+        except OSError as error:
+            self._failed(error)
+            return None
+        finally:
+            os.close(fd)
+
+    def number(self, path: str, scale: float = 1.0) -> float | None:
+        """The decimal number a file holds times `scale`; anything else is None and counted as `unparsable`."""
+        return self.parse(self.text(path), scale)
+
+    def parse(self, text: str | None, scale: float = 1.0) -> float | None:
+        """A decimal number times `scale`, or None; hex, nan, inf and underscores are not numbers here."""
+        if text is None:
+            return None
+        value = float(text) if NUMBER.fullmatch(text) and text.isascii() else math.inf
+        if math.isfinite(value):
+            return value * scale
+        self.errors["unparsable" if text else "empty"] += 1
+        return None
+
+    def fixed(self, path: str) -> str | None:
+        """`text` of a file that does not change while the machine runs; read again after half a minute."""
+        value: str | None = self._remember("text", path, self.text)
+        return value
+
+    def fixed_number(self, path: str, scale: float = 1.0) -> float | None:
+        """`number` of a file that rarely changes: limits, sizes."""
+        return self.parse(self.fixed(path), scale)
+
+    def glob(self, pattern: str) -> list[str]:
+        """Paths that match, in natural order; a `*` never crosses a slash. Kept for half a minute."""
+        found: list[str] = self._remember("glob", pattern, self._glob)
+        return found
+
+    def exists(self, path: str) -> bool:
+        """Whether the path is there; nothing is counted."""
+        return os.path.exists(self.path + path)
+
+    def link(self, path: str) -> str:
+        """Where the path leads after every symbolic link, as a path of this machine."""
+        real = os.path.realpath(self.path + path)
+        return real[len(os.path.realpath(self.path or "/").rstrip("/")) :] if not self.live else real
+
+    def call(self, name: str, **kwargs: object) -> Any:
+        """Ask a library: live, or from `calls.json`, whose keys are `psutil.cpu_times(percpu=True)`."""
+        if self.live:
+            return live_call(name, **kwargs)
+        key = f"{name}({', '.join(f'{key}={value!r}' for key, value in kwargs.items())})"
+        if self._calls is None:
+            text = self.text("/calls.json")
+            self._calls = json.loads(text) if text else {}
+        return self._calls.get(key)
+
+    def _failed(self, error: OSError) -> None:
+        name = errno.errorcode.get(error.errno or 0, "unknown")
+        if name not in ABSENT:  # what is not there is no error
+            self.errors[name] += 1
+
+    def _remember(self, kind: str, key: str, read: Callable[[str], Any]) -> Any:
+        now = self._clock()
+        at, value = self._memory.get((kind, key), (-math.inf, None))
+        if now - at >= REMEMBER:
+            value = read(key)
+            self._memory[kind, key] = (now, value)
+        return value
+
+    def _glob(self, pattern: str) -> list[str]:
+        found = [""]
+        for part in pattern.strip("/").split("/"):
+            found = [path for base in found for path in self._step(base, part)]
+        return found
+
+    def _step(self, base: str, part: str) -> list[str]:
+        if not any(mark in part for mark in "*?["):
+            return [f"{base}/{part}"] if self.exists(f"{base}/{part}") else []
+        try:
+            names = os.listdir(f"{self.path}{base}/")
+        except OSError as error:
+            self._failed(error)
+            return []
+        return [f"{base}/{name}" for name in sorted(fnmatch.filter(names, part), key=natural)]

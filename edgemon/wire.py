@@ -1,0 +1,67 @@
+"""What passes between the HTTP server and those who answer: requests, responses, limits, and the listening socket."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+
+from edgemon.errors import SetupError
+
+REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    413: b"Content Too Large",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    503: b"Service Unavailable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what clients can cost; seconds and bytes. `idle` must exceed the scrape interval."""
+
+    connections: int = 384
+    header: int = 8192
+    head: float = 5.0
+    idle: float = 120.0
+    write: float = 10.0
+    linger: float = 1.0
+    buffer: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A GET or HEAD: path without query, headers with lower-case names."""
+
+    path: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What to answer; the body is sent as it is, not copied."""
+
+    status: int
+    body: bytes
+    kind: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def listen(address: str) -> socket.socket:
+    """A listening socket on host:port; SetupError when the address cannot be had."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(512)
+    except OSError as error:
+        why = "is in use; stop the other program or set listen:" if error.errno == errno.EADDRINUSE else error.strerror
+        raise SetupError(f"cannot listen on {address}: {why}") from None
+    return listener
