@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from edgemon.metric import Metric, Reading
+from edgemon.metric import Kind, Metric, Reading
 
 Series = tuple[Metric, tuple[str, ...]]
 
@@ -36,13 +36,22 @@ class Store:
             self._sources[source] = kept
 
     def commit(self) -> Snapshot:
-        """Publish a new snapshot; of a series given by two sources the first is kept."""
+        """Publish a new snapshot; of a series given by two sources the first is kept.
+
+        A counter that falls by less than 1 % is held: the kernel's idle and iowait times step back a little
+        (Documentation/filesystems/proc.rst), and Prometheus would take that for a restart from zero.
+        """
         with self._lock:
+            before = self.snapshot.series
             series: dict[Series, float] = {}
             for readings in self._sources.values():
                 for metric, labels, value in readings:
-                    if value is not None:
-                        series.setdefault((metric, labels), value)
+                    if value is None:
+                        continue
+                    if metric.kind is Kind.COUNTER:
+                        last = before.get((metric, labels), 0.0)
+                        value = last if 0.99 * last <= value < last else value  # noqa: PLW2901
+                    series.setdefault((metric, labels), value)
             at = time.clock_gettime(time.CLOCK_BOOTTIME)
             self.snapshot = Snapshot(self.snapshot.number + 1, at, series)
             return self.snapshot

@@ -25,7 +25,7 @@ REMEMBER = 30.0
 """Seconds for which directory listings and texts that do not change (names, labels, limits) are kept."""
 
 DENIED = frozenset({"EACCES", "EPERM"})
-ABSENT = frozenset({"ENOENT", "ENOTDIR", "ENODEV", "ENXIO"})
+ABSENT = frozenset({"ENOENT", "ENOTDIR", "ENODEV", "ENXIO", "ENOTSUP", "EOPNOTSUPP"})
 
 
 def natural(name: str) -> tuple[object, ...]:
@@ -63,7 +63,7 @@ class Root:
 
     def view(self) -> Root:
         """The same machine with an empty error tally."""
-        other = object.__new__(Root)
+        other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.errors = Counter()
         return other
@@ -116,14 +116,27 @@ class Root:
         return os.path.exists(self.path + path)
 
     def link(self, path: str) -> str:
-        """Where the path leads after every symbolic link, as a path of this machine."""
+        """Where the path leads after every symbolic link, as a path of this machine. Kept for half a minute."""
+        where: str = self._remember("link", path, self._link)
+        return where
+
+    def _link(self, path: str) -> str:
         real = os.path.realpath(self.path + path)
         return real[len(os.path.realpath(self.path or "/").rstrip("/")) :] if not self.live else real
 
     def call(self, name: str, **kwargs: object) -> Any:
-        """Ask a library: live, or from `calls.json`, whose keys are `psutil.cpu_times(percpu=True)`."""
+        """Ask a library: live, or from `calls.json`, whose keys are `psutil.cpu_times(percpu=True)`.
+
+        None where there is no answer; what the library raises for a file or device that is gone is counted.
+        """
         if self.live:
-            return live_call(name, **kwargs)
+            try:
+                return live_call(name, **kwargs)
+            except OSError as error:
+                self._failed(error)
+            except NotImplementedError:
+                pass
+            return None
         key = f"{name}({', '.join(f'{key}={value!r}' for key, value in kwargs.items())})"
         if self._calls is None:
             text = self.text("/calls.json")

@@ -1,0 +1,35 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgemon.platforms import Platform
+from tests import devices
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden", action="store_true", help="rewrite tests/devices/*.prom")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[[str], devices.Captured]:
+    """A captured machine by name."""
+    return lambda device: devices.unpack(device, tmp_path / device)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest, machine: Callable[[str], devices.Captured]) -> Callable[..., None]:
+    """Hold what a platform reads on a captured machine against its section of the golden file."""
+
+    def check(device: str, platform: Platform) -> None:
+        root = machine(device)
+        lines = devices.exposition(devices.sweep(root, platform)) if platform.detect(root) else []
+        if request.config.getoption("--golden"):
+            devices.rewrite(device, platform.name, lines)
+        assert lines == devices.sections(device).get(platform.name, [])
+
+    return check

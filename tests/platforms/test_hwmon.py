@@ -1,0 +1,283 @@
+"""The kernel's hardware classes, read from captures of real machines."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgemon import catalog
+from edgemon.platforms import Platform, hwmon, linux
+from tests import devices
+from tests.devices import implausible, values, write
+
+Machine = Callable[[str], devices.Captured]
+
+GARBAGE = st.one_of(
+    st.binary(max_size=80),
+    st.integers(-(2**70), 2**70).map(lambda n: str(n).encode()),
+    st.sampled_from(
+        [b"", b"\0", b"\0" * 4096, b"\xff\xfe\xfd", b"nan", b"inf", b"1e400", b"0x1f", b"1_000", b"9" * 5000]
+    ),
+    st.sampled_from([b"-256000", b"-127000", b"65535", b"65261850", b"4294967295", b"-1\n", b"1\n2\n", "٤٢".encode()]),
+    st.sampled_from([b"enabled", b"disabled", b"0 1", b"passive", b"acpitz"]),
+)
+
+
+@pytest.mark.parametrize("device", devices.DEVICES)
+def test_every_capture_reads_as_its_golden_file_says(device: str, golden: Callable[[str, Platform], None]) -> None:
+    golden(device, hwmon.PLATFORM)
+
+
+@pytest.mark.parametrize("device", devices.DEVICES)
+def test_no_two_readings_of_a_capture_are_the_same_series(device: str, machine: Machine) -> None:
+    readings = devices.sweep(machine(device), hwmon.PLATFORM)
+    assert len({(reading.metric.name, reading.labels) for reading in readings}) == len(readings)
+
+
+def test_a_zone_that_fails_with_eagain_or_einval_is_absent_and_counted(machine: Machine) -> None:
+    root = machine("thermal-errors")
+    assert values(list(hwmon.thermal(root)), catalog.TEMPERATURE) == {
+        ("thermal_zone2", "thermal_zone2", ""): None,
+        ("thermal_zone10", "thermal_zone10", ""): None,
+    }
+    assert root.errors == {"EAGAIN": 1, "EINVAL": 1}
+
+
+def test_a_cooling_device_that_fails_with_einval_is_absent_and_counted(machine: Machine) -> None:
+    root = machine("thermal-errors")
+    assert next(hwmon.cooling(root)).value is None
+    assert root.errors == {"EINVAL": 1}
+
+
+def test_the_pmic_of_a_jetson_nano_has_no_temperature_though_it_says_100(machine: Machine) -> None:
+    zones = values(list(hwmon.thermal(machine("jetson-nano-jp4"))), catalog.TEMPERATURE)
+    assert zones["PMIC-Die", "PMIC-Die", ""] is None
+    assert zones["CPU-therm", "CPU-therm", ""] == 24.5
+
+
+def test_a_chip_that_repeats_a_thermal_zone_is_left_out(machine: Machine) -> None:
+    readings = devices.sweep(machine("raspberry-pi-5"), hwmon.PLATFORM)
+    names = [labels[0] for labels, value in values(readings, catalog.TEMPERATURE).items() if value == 25.4]
+    assert names == ["cpu-thermal"]
+
+
+def test_a_chip_without_a_device_that_repeats_a_zone_is_left_out_on_old_kernels(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            "/sys/class/thermal/thermal_zone0/type": "cpu-thermal",
+            "/sys/class/thermal/thermal_zone0/temp": "40000",
+            "/sys/class/hwmon/hwmon0/name": "cpu_thermal",
+            "/sys/class/hwmon/hwmon0/temp1_input": "40000",
+        },
+    )
+    assert not list(hwmon.sensors(root))
+
+
+def test_a_chip_that_repeats_a_battery_is_left_out(machine: Machine) -> None:
+    root = machine("x86-node-exporter")
+    place = Path(root.path, "sys/class/hwmon/hwmon11")
+    write(place, {"name": "BAT0", "in0_input": "11660"})
+    (place / "device").symlink_to("../../power_supply/BAT0")
+    assert not [reading for reading in hwmon.sensors(root) if reading.labels[1].startswith("BAT0")]
+
+
+def test_a_type_that_cannot_be_shown_is_no_label(tmp_path: Path) -> None:
+    zone = "/sys/class/thermal/thermal_zone0"
+    root = write(tmp_path, {f"{zone}/type": "a\0b\nc", f"{zone}/temp": "20000"})
+    assert [reading.labels[0] for reading in hwmon.thermal(root)] == ["thermal_zone0"]
+
+
+def test_the_shunt_voltages_and_sums_of_an_ina3221_are_no_voltages(machine: Machine) -> None:
+    readings = list(hwmon.sensors(machine("jetson-orin-nx")))
+    assert {labels[1] for labels in values(readings, catalog.VOLTAGE)} == {"VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"}
+    assert sum(value or 0 for value in values(readings, catalog.CURRENT).values()) == pytest.approx(1.822)
+
+
+def test_the_fourth_voltage_of_another_chip_is_one(machine: Machine) -> None:
+    readings = list(hwmon.sensors(machine("raspberry-pi-5")))
+    assert values(readings, catalog.VOLTAGE)["rp1_adc/in4", "rp1_adc in4", "rp1_adc"] == 1.45
+
+
+def test_equal_chips_without_a_device_are_told_apart_by_order(machine: Machine) -> None:
+    readings = list(hwmon.sensors(machine("x86-nvme-pair")))
+    composite = [labels[0] for labels in values(readings, catalog.TEMPERATURE) if labels[1] == "Composite"]
+    assert composite == ["nvme#0/temp1", "nvme#1/temp1"]
+
+
+def test_a_chip_keeps_its_identity_when_the_kernel_renumbers_it(machine: Machine) -> None:
+    root = machine("x86-node-exporter")
+    before = values(list(hwmon.sensors(root)), catalog.TEMPERATURE)
+    place = Path(root.path, "sys/class/hwmon")
+    for old, new in (("hwmon0", "spare"), ("hwmon8", "hwmon0"), ("spare", "hwmon8")):
+        (place / old).rename(place / new)
+    assert values(list(hwmon.sensors(devices.Captured(root.path))), catalog.TEMPERATURE) == before
+
+
+def test_a_limit_an_nvme_drive_never_set_is_no_limit(machine: Machine) -> None:
+    readings = list(hwmon.limits(machine("x86-nvme-pair")))
+    limits = values(readings, catalog.TEMPERATURE_LIMIT)
+    assert {labels[0] for labels in limits} == {"nvme#0/temp1", "nvme#1/temp1"}
+    assert limits["nvme#0/temp1", "Composite", "high.critical"] == 84.85
+
+
+def test_trip_points_become_limits_and_the_lowest_of_a_kind_counts(tmp_path: Path) -> None:
+    trips = [
+        ("active", 40000),
+        ("passive", 85000),
+        ("passive", 75000),
+        ("passive", 80000),
+        ("hot", 95000),
+        ("critical", 105000),
+    ]
+    files = {"/sys/class/thermal/thermal_zone0/type": "soc"}
+    for n, (kind, temp) in enumerate([*trips, ("critical", -274000), ("passive", 0)]):
+        files[f"/sys/class/thermal/thermal_zone0/trip_point_{n}_type"] = kind
+        files[f"/sys/class/thermal/thermal_zone0/trip_point_{n}_temp"] = str(temp)
+    assert values(list(hwmon.limits(write(tmp_path, files))), catalog.TEMPERATURE_LIMIT) == {
+        ("soc", "soc", "throttled"): 75,
+        ("soc", "soc", "high.degraded"): 95,
+        ("soc", "soc", "high.critical"): 105,
+    }
+
+
+def test_a_disabled_zone_is_absent_and_equal_types_are_numbered(tmp_path: Path) -> None:
+    files = {}
+    for n, mode in enumerate(("enabled", "disabled", "enabled")):
+        files[f"/sys/class/thermal/thermal_zone{n}/type"] = "acpitz"
+        files[f"/sys/class/thermal/thermal_zone{n}/mode"] = mode
+        files[f"/sys/class/thermal/thermal_zone{n}/temp"] = f"{n + 30}000"
+    zones = values(list(hwmon.thermal(write(tmp_path, files))), catalog.TEMPERATURE)
+    assert {labels[0]: value for labels, value in zones.items()} == {"acpitz#0": 30, "acpitz#2": 32}
+
+
+@pytest.mark.parametrize("raw", ["-256000", "-127000", "-273150", "250001", "65535", "4294967295", "-2147483648"])
+def test_a_sentinel_is_no_temperature(raw: str, tmp_path: Path) -> None:
+    root = write(tmp_path, {"/sys/class/thermal/thermal_zone0/temp": raw})
+    assert [reading.value for reading in hwmon.thermal(root)] == [None]
+    assert root.errors == {"implausible": 1}
+
+
+def test_a_sleeping_powerclamp_has_no_level(machine: Machine) -> None:
+    levels = values(list(hwmon.cooling(machine("x86-procfs"))), catalog.COOLING_LEVEL)
+    assert levels["intel_powerclamp", "intel_powerclamp"] is None
+    assert levels["Processor", "Processor"] == 0
+
+
+def test_a_channel_with_a_fault_is_absent_and_a_fan_is_read_as_rpm_and_share(tmp_path: Path) -> None:
+    chip = "/sys/class/hwmon/hwmon0"
+    files = {"name": "fan", "fan1_input": "-1", "fan2_input": "1200", "pwm1": "51", "pwm1_enable": "1"}
+    files |= {"temp1_input": "20000", "temp1_fault": "1", "temp2_input": "21000", "temp2_fault": "0"}
+    readings = list(hwmon.sensors(write(tmp_path, {f"{chip}/{name}": text for name, text in files.items()})))
+    assert values(readings, catalog.FAN_SPEED) == {
+        ("fan/fan1", "fan fan1", "fan"): None,
+        ("fan/fan2", "fan fan2", "fan"): 1200,
+    }
+    assert values(readings, catalog.FAN_RATIO) == {("fan/pwm1", "fan pwm1", "fan"): 0.2}
+    assert list(values(readings, catalog.TEMPERATURE).values()) == [None, 21]
+
+
+def test_power_is_the_input_or_else_the_average(tmp_path: Path) -> None:
+    chip = "/sys/class/hwmon/hwmon0"
+    files = {"name": "gpu", "power1_average": "9000000", "power2_input": "7500000", "power2_average": "7000000"}
+    readings = list(hwmon.sensors(write(tmp_path, {f"{chip}/{name}": text for name, text in files.items()})))
+    assert values(readings, catalog.POWER) == {
+        ("gpu/power2", "gpu power2", ""): 7.5,
+        ("gpu/power1", "gpu power1", ""): 9,
+    }
+
+
+def test_rapl_tells_which_counter_contains_which_and_dram_is_in_none(tmp_path: Path) -> None:
+    files = {}
+    for zone, name in (("0", "package-0"), ("0:0", "core"), ("0:1", "dram")):
+        files[f"/sys/class/powercap/intel-rapl:{zone}/name"] = name
+        files[f"/sys/class/powercap/intel-rapl:{zone}/energy_uj"] = "1500000"
+        files[f"/sys/class/powercap/intel-rapl:{zone}/max_energy_range_uj"] = "262143328850"
+    assert values(list(hwmon.energy(write(tmp_path, files))), catalog.ENERGY) == {
+        ("intel-rapl:0", "package-0", ""): 1.5,
+        ("intel-rapl:0:0", "core", "intel-rapl:0"): 1.5,
+        ("intel-rapl:0:1", "dram", ""): 1.5,
+    }
+
+
+def test_rapl_beyond_its_own_range_is_no_energy(tmp_path: Path) -> None:
+    zone = "/sys/class/powercap/intel-rapl:0"
+    root = write(tmp_path, {f"{zone}/energy_uj": "262143328851", f"{zone}/max_energy_range_uj": "262143328850"})
+    assert [reading.value for reading in hwmon.energy(root)] == [None]
+
+
+def test_rapl_that_only_root_may_read_counts_eacces(machine: Machine) -> None:
+    root = machine("x86-node-exporter")
+    root.failures = {f"/sys/class/powercap/intel-rapl:{zone}/energy_uj": errno.EACCES for zone in ("0", "0:0")}
+    assert [reading.value for reading in hwmon.energy(root)] == [None, None]
+    assert root.errors == {"EACCES": 2}
+
+
+def test_a_battery_tells_charge_state_and_power_and_a_mouse_does_not(tmp_path: Path, machine: Machine) -> None:
+    root = machine("x86-node-exporter")
+    readings = list(hwmon.supplies(root))
+    assert values(readings, catalog.BATTERY_CHARGE) == {("BAT0", "Battery"): 0.81}
+    assert values(readings, catalog.SUPPLY_STATE) == {("BAT0", "Battery", "discharging"): 1}
+    assert values(readings, catalog.SUPPLY_ONLINE) == {("AC", "Mains"): 0}
+    assert values(readings, catalog.POWER) == {("BAT0", "Battery", ""): 5.002}
+    mouse = {"scope": "Device", "capacity": "50", "type": "Battery"}
+    assert not list(hwmon.supplies(write(tmp_path, {f"/sys/class/power_supply/m/{k}": v for k, v in mouse.items()})))
+
+
+@pytest.mark.parametrize(
+    ("life", "share"), [("0x01 0x0a", [0.1, 1.0]), ("0x0b 0x00", [1.1, None]), ("0x0c", [None]), ("junk", []), ("", [])]
+)
+def test_flash_wear_is_the_upper_end_of_its_step(life: str, share: list[float | None], tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            "/sys/block/mmcblk0/device/life_time": life,
+            "/sys/block/mmcblk0/device/pre_eol_info": "0x02",
+            "/sys/block/mmcblk0boot0/device/life_time": life,
+        },
+    )
+    readings = list(hwmon.wear(root))
+    assert list(values(readings, catalog.DISK_WEAR).values()) == share
+    assert values(readings, catalog.DISK_PRE_EOL) == {("mmcblk0",): 2}
+
+
+FILES = [(device, entry) for device in devices.DEVICES for entry in devices.entries(device)]
+FUZZED = [(d, e.path) for d, e in FILES if not (e.target or e.path.endswith("/") or e.path == "/calls.json")]
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, devices.Captured]:
+    folder = tmp_path_factory.mktemp("fuzz")
+    return {device: devices.unpack(device, folder / device) for device in devices.DEVICES}
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    place=st.sampled_from(FUZZED), garbage=GARBAGE, fate=st.sampled_from(["write", "write", "vanish", "EIO", "ENODATA"])
+)
+def test_no_contents_of_any_file_raise_or_become_an_implausible_number(
+    place: tuple[str, str], garbage: bytes, fate: str, roots: dict[str, devices.Captured]
+) -> None:
+    """Garbage, a failing read, and a file that vanishes between listing and reading."""
+    device, path = place
+    failing = {path: getattr(errno, fate)} if fate.startswith("E") else {}
+    root = devices.Captured(roots[device].path, failing)
+    file = Path(root.path, path.strip("/"))
+    original = file.read_bytes()
+    platforms = (linux.PLATFORM, hwmon.PLATFORM)
+    try:
+        if fate == "vanish":
+            for platform in platforms:
+                devices.sweep(root, platform)
+            file.unlink()
+        elif not failing:
+            file.write_bytes(garbage)
+        readings = [reading for platform in platforms for reading in devices.sweep(root, platform)]
+    finally:
+        file.write_bytes(original)
+    assert not [reading for reading in readings if implausible(reading)]
