@@ -15,8 +15,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from edgemon import catalog
 from edgemon.errors import SetupError
@@ -31,6 +31,7 @@ STATES = ("disk", "memory", "failing")
 BATCH = 10
 KEPT = 1000
 """Results kept for each probe."""
+T = TypeVar("T")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS baselines (
   probe TEXT, fingerprint TEXT, at REAL, data TEXT, PRIMARY KEY (probe, fingerprint)) WITHOUT ROWID;
@@ -47,20 +48,21 @@ class Archive:
         self.errors = 0
         self._lock = threading.RLock()
         self._pending: list[tuple[str, str, float, str]] = []
+        self._why = ""
         self.state, self._database = self._open(directory)
 
     def baseline(self, probe: str, fingerprint: str = "") -> Baseline | None:
         """The baseline for the fingerprint, or the latest one of the probe."""
         rows = self._read(
-            "SELECT data FROM baselines WHERE probe = ? ORDER BY fingerprint = ? DESC, at DESC LIMIT 1",
+            "SELECT data FROM baselines WHERE probe = ? ORDER BY fingerprint = ? DESC, at DESC LIMIT 3",
             (probe, fingerprint),
         )
-        return Baseline.from_json(json.loads(rows[0][0])) if rows else None
+        return next(iter(self._parsed(rows, Baseline.from_json)), None)
 
     def baselines(self) -> list[Baseline]:
         """All baselines, by probe, the latest first."""
         rows = self._read("SELECT data FROM baselines ORDER BY probe, at DESC", ())
-        return [Baseline.from_json(json.loads(row[0])) for row in rows]
+        return self._parsed(rows, Baseline.from_json)
 
     def keep(self, baseline: Baseline) -> None:
         """Put a baseline in the place of the one with the same fingerprint; SetupError if it cannot be kept on disk."""
@@ -69,7 +71,10 @@ class Archive:
 
     def remove(self, probe: str, fingerprint: str) -> int:
         """Remove the baselines of a probe whose fingerprint begins so; how many there were."""
-        return self._must("DELETE FROM baselines WHERE probe = ? AND fingerprint LIKE ? || '%'", (probe, fingerprint))
+        return self._must(
+            "DELETE FROM baselines WHERE probe = ? AND substr(fingerprint, 1, ?) = ?",
+            (probe, len(fingerprint), fingerprint),
+        )
 
     def add(self, result: Result, fingerprint: str) -> None:
         """Keep a result, outputs and single latencies left out; written with the next ten or on `flush`."""
@@ -88,12 +93,14 @@ class Archive:
         )[::-1]
         with self._lock:
             rows += [(row[1], row[3]) for row in self._pending if row[0] == probe]
-        return [(mark, Result.from_json(json.loads(data))) for mark, data in rows[-count:]]
+        return self._parsed(rows[-count:], lambda mark, data: (mark, Result.from_json(data)))
 
     def flush(self) -> None:
         """Write what is pending; on failure it stays pending and the state says so."""
         with self._lock:
-            if not self._pending:
+            if self.state == "memory":
+                self._reopen()
+            if not self._pending or self.state == "memory":
                 return
             try:
                 with self._database:
@@ -129,19 +136,30 @@ class Archive:
             try:
                 return "disk", self._connect()
             except sqlite3.DatabaseError as error:
-                if isinstance(
-                    error, sqlite3.OperationalError
-                ):  # cannot be opened, read-only, full: not the file's fault
+                if isinstance(error, sqlite3.OperationalError):  # locked, read-only, full: not the file's fault
                     raise
                 self._quarantine(error)
                 return "disk", self._connect()
         except (OSError, sqlite3.Error) as error:
             self.errors += 1
+            self._why = str(error)
             log.warning("%s cannot be used, keeping results in memory: %s", directory, error)
             return "memory", self._in_memory()
 
+    def _reopen(self) -> None:
+        """Leave memory for the disk once it can be used."""
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o750, exist_ok=True)
+            disk = self._connect()
+        except (OSError, sqlite3.Error):
+            return
+        self._database.close()
+        self.state, self._database = "disk", disk
+        log.info("%s can be used now", self.path)
+
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=10.0, check_same_thread=False)
+        database.text_factory = _text
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
@@ -167,13 +185,31 @@ class Archive:
 
     def _in_memory(self) -> sqlite3.Connection:
         """An archive in memory, with what can still be read from the file."""
+        path = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        for mode in ("mode=ro", "mode=ro&immutable=1"):  # the second needs no lock, and sees no write-ahead log
+            memory = sqlite3.connect(":memory:", check_same_thread=False)
+            try:
+                with contextlib.closing(sqlite3.connect(f"file:{path}?{mode}", uri=True)) as disk:
+                    disk.backup(memory)
+                memory.executescript(SCHEMA)
+                memory.text_factory = _text
+                return memory
+            except sqlite3.Error:
+                memory.close()
         memory = sqlite3.connect(":memory:", check_same_thread=False)
-        with contextlib.suppress(sqlite3.Error):
-            disk = sqlite3.connect(f"file:{self.path}?mode=ro&immutable=1", uri=True)
-            with contextlib.closing(disk):
-                disk.backup(memory)
         memory.executescript(SCHEMA)
         return memory
+
+    def _parsed(self, rows: Sequence[Sequence[str]], build: Callable[..., T]) -> list[T]:
+        """What the rows hold, JSON last; one that a broken disk has changed costs itself only, and is counted."""
+        found = []
+        for *marks, data in rows:
+            try:
+                found.append(build(*marks, json.loads(data)))
+            except (ValueError, TypeError, KeyError) as error:
+                self.errors += 1
+                log.warning("%s: a row is damaged and left out: %s", self.path, error)
+        return found
 
     def _read(self, query: str, values: Sequence[object]) -> list[Any]:
         with self._lock:
@@ -187,17 +223,24 @@ class Archive:
         """Execute a change a person asked for: it is on disk, or they are told."""
         with self._lock:
             if self.state == "memory":
-                raise SetupError(
-                    f"{os.path.dirname(self.path)} cannot be written, so nothing can be kept; see state_dir:"
-                )
+                where = os.path.dirname(self.path)
+                raise SetupError(f"nothing can be kept in {where}: {self._why}; make it writable or set state_dir:")
             try:
                 with self._database:
-                    return self._database.execute(statement, values).rowcount
+                    count = self._database.execute(statement, values).rowcount
+                self._recovered()
+                return count
             except sqlite3.Error as error:
                 self._failed(error)
                 raise SetupError(f"{self.path} cannot be written: {error}") from None
 
     def _failed(self, error: sqlite3.Error) -> None:
+        if type(error) is sqlite3.DatabaseError and self.state != "memory":  # damaged: no writing will mend it
+            self._database.close()
+            with contextlib.suppress(OSError):
+                self._quarantine(error)
+            self.state, self._database = self._open(os.path.dirname(self.path))
+            return
         self.errors += 1
         if self.state == "disk":
             self.state = "failing"
@@ -207,6 +250,11 @@ class Archive:
         if self.state == "failing":
             self.state = "disk"
             log.info("%s can be written again", self.path)
+
+
+def _text(raw: bytes) -> str:
+    """Text of a row; one that a broken disk has changed need not be UTF-8."""
+    return raw.decode("utf-8", "replace")
 
 
 def _middle(result: Result) -> float:

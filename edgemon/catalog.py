@@ -6,6 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
+from edgemon import hardware
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -272,4 +273,7 @@ PROBE_CPU = Metric(
 )
 PROBE_WALL = Metric("edgemon.probe.wall.time", "s", COUNTER, "Time the probe's workers ran.", ("probe",))
 
-ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+ALL: tuple[Metric, ...] = (
+    *(value for value in list(globals().values()) if isinstance(value, Metric)),
+    *hardware.ALL,
+)

@@ -162,12 +162,13 @@ class Collector:
         self.sources = [Source(one.name, sensor) for one in platforms for sensor in one.sensors]
         self._root, self._timeout, self._publish = root, timeout, publish
         self._runner: Runner | None = None
+        self._stopped = False
 
     def sweep(self) -> None:
         """Run every sensor that is due and publish what came of each, the hung ones included."""
         now = time.monotonic()
         batch = deque(source for source in self.sources if source.due <= now and not source.hung)
-        while batch:
+        while batch and not self._stopped:
             runner = self._ready()
             runner.give(batch)
             while not runner.idle.wait(self._left(runner)):
@@ -178,7 +179,8 @@ class Collector:
         self._publish("edgemon.sensors", [reading for source in self.sources for reading in source.readings()])
 
     def stop(self) -> None:
-        """End the runner; one that hangs ends with the process."""
+        """End the runner, also in the middle of a sweep; one that hangs ends with the process."""
+        self._stopped = True
         if self._runner:
             self._runner.end()
 

@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -43,7 +43,7 @@ class Seconds:
     def parse(self, value: object) -> float:
         """Seconds, or ValueError saying what is allowed."""
         allowed = f"must be a duration from {duration(self.least)} to {duration(self.most)}, such as 30s or 1m30s"
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value != 0:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf"):
             raise ValueError(f"{allowed}; write the unit: {value}s")
         text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
         parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
@@ -64,9 +64,10 @@ class Bytes:
 
     def parse(self, value: object) -> int:
         """Bytes, or ValueError saying what is allowed."""
-        match = re.fullmatch(r"(\d+)\s*(KiB|MiB|GiB)", value) if isinstance(value, str) else None
+        match = re.fullmatch(r"(\d{1,15})\s*(KiB|MiB|GiB)", value) if isinstance(value, str) else None
         size = int(match[1]) * SIZES[match[2]] if match else 0
-        if value not in (0, "0") and not self.least <= size <= self.most:
+        none = value == "0" or (type(value) is int and value == 0)
+        if not none and not self.least <= size <= self.most:
             raise ValueError(
                 f"must be a size from {self.least >> 20}MiB to {self.most >> 30}GiB, such as 512MiB, or 0 for none"
             )
@@ -99,6 +100,17 @@ class Whole(Range):
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """The shape of a tensor."""
+
+    def parse(self, value: object) -> tuple[int, ...]:
+        """The sizes, or ValueError saying what is allowed."""
+        if not isinstance(value, (list, tuple)) or not value or not all(type(one) is int and one > 0 for one in value):
+            raise ValueError("must be a list of sizes from 1, such as [1, 3, 96]")
+        return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A string that matches a pattern wholly."""
 
@@ -121,6 +133,8 @@ class Address(Text):
         text = Text.parse(self, value)  # super() is blind in a slotted dataclass
         if not 0 <= int(text.rsplit(":", 1)[1]) <= 65535:
             raise ValueError("must have a port from 0 to 65535 (0 picks a free one)")
+        if any(not 0 < len(part) < 64 for part in text.rsplit(":", 1)[0].rstrip(".").split(".")):
+            raise ValueError("must have a host whose parts between dots have 1 to 63 characters")
         return text
 
 
@@ -177,7 +191,8 @@ class Probe:
         Mapping[str, Any], About("engine options, such as {config: {session.intra_op.allow_spinning: 1}}")
     ] = field(default_factory=dict)
     shapes: Annotated[
-        Mapping[str, tuple[int, ...]], About("shapes of open inputs, such as {image: [1, 3, 224, 224]}")
+        Mapping[str, Annotated[tuple[int, ...], Sizes()]],
+        About("shapes of open inputs, such as {image: [1, 3, 224, 224]}"),
     ] = field(default_factory=dict)
     samples: Annotated[
         int,
@@ -235,6 +250,15 @@ def duration(seconds: float) -> str:
     return "".join(parts + ([f"{rest:g}s"] if rest or not parts else []))
 
 
+def written(value: object, marks: Sequence[object]) -> Any:
+    """A value as a file would hold it: a duration and a size with its unit."""
+    if any(isinstance(mark, Seconds) for mark in marks):
+        return duration(float(str(value)))
+    if any(isinstance(mark, Bytes) for mark in marks):
+        return f"{int(str(value)) >> 20}MiB"
+    return list(value) if isinstance(value, tuple) else value
+
+
 def apart(path: str | None) -> tuple[Config, list[tuple[str, str]]]:
     """Read and validate the file in a child process, and look for plugins; raise ConfigError with every problem."""
     command = [sys.executable, "-m", "edgemon.schema", *([path] if path else [])]
@@ -243,7 +267,7 @@ def apart(path: str | None) -> tuple[Config, list[tuple[str, str]]]:
         said = json.loads(child.stdout)
     except (subprocess.TimeoutExpired, OSError, ValueError) as error:
         raise ConfigError(
-            [f"{path}: cannot be read: the child that reads it failed ({type(error).__name__})"]
+            [f"{path}: cannot be read: the child that reads it failed ({type(error).__name__}: {error})"]
         ) from None
     if "problems" in said:
         raise ConfigError(said["problems"])

@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
 import psutil
@@ -51,8 +51,10 @@ class Daemon:
         self.config, plugins = apart(path)
         logging.getLogger("edgemon").setLevel(self.config.log_level.upper())
         self._cleanup = ExitStack()
-        self._ending, self._reload, self._cancel = threading.Event(), threading.Event(), threading.Event()
-        self._wake = threading.Event()
+        self._ending = self._stale = False
+        self._asked, self._ask = os.pipe()
+        os.set_blocking(self._ask, False)
+        self._cancel = threading.Event()
         self._store = Store()
         self._sensing, self._probing = Lane("sensing"), Lane("probing")
         self._began = time.monotonic()
@@ -60,17 +62,18 @@ class Daemon:
         self._accepted, self._read_at = True, time.time()
         self._platforms = discover(plugins)
         self._collector: Collector | None = None
+        self._swap, self._plans = threading.Lock(), 0
         self._probers: list[Prober] = []
 
     def run(self) -> int:
         """Run until told to end; 0, or SetupError when it cannot start."""
         with self._cleanup:
             self._start()
-            while not self._ending.is_set():
-                self._wake.wait()
-                self._wake.clear()
-                if self._reload.is_set():
-                    self._reload.clear()
+            while not self._ending:
+                for number in os.read(self._asked, 4096):
+                    self._heed(number)
+                if self._stale and not self._ending:
+                    self._stale = False
                     self.reload()
             self._stop()
         return 0
@@ -86,12 +89,28 @@ class Daemon:
         site = Site(Exposition(lambda: self._store.snapshot), self.overview, self.stuck, self.ready)
         self._server = Server(listener, site, _limits())
         self._plan()
-        for number, action in ((signal.SIGTERM, self.end), (signal.SIGINT, self.end), (signal.SIGHUP, self.ask_reload)):
-            signal.signal(number, lambda *_, action=action: action())
+        self._listen_to_signals()
         self._server.start()
         self._sensing.start()
         self._probing.start()
         self._greet(listener)
+
+    def _listen_to_signals(self) -> None:
+        """Let each signal put its number into the pipe that the main thread reads.
+
+        A handler that sets an Event can meet the main thread inside that Event's lock and never return; a signal that
+        comes just before a lock is waited for would be seen only with the next one. A pipe knows neither.
+        """
+        signal.set_wakeup_fd(self._ask, warn_on_full_buffer=False)
+        self._cleanup.callback(signal.set_wakeup_fd, -1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: self._heed(number))
+
+    def _heed(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._stale = True
+        elif number in {signal.SIGTERM, signal.SIGINT}:
+            self._ending = True
 
     def _greet(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
@@ -103,22 +122,20 @@ class Daemon:
 
     def _plan(self) -> None:
         """Make the parts that follow the configuration, and their jobs."""
-        if self._collector:
-            self._collector.stop()
-        sensors = self.config.sensors
+        sensors, state = self.config.sensors, self.config.state()
         self._here = present(self._platforms, self._root, sensors.disable)
         self._store.put("edgemon.identity", [identity.target(self._root), identity.build()])
-        self._collector = Collector(self._here, self._root, sensors.timeout, self._store.put)
-        state = self.config.state()
+        self._collect(Collector(self._here, self._root, sensors.timeout, self._publisher()))
         before = {one.name: one for one in self._probers}
-        self._probers = [
-            before[name]
-            if name in before and before[name].probe == probe
-            else Prober(name, probe, self._archive, self._root, state)
-            for name, probe in self.config.probes.items()
-        ]
-        for name in before.keys() - self.config.probes.keys():
-            self._store.put(f"probe.{name}", ())
+        with self._swap:
+            self._probers = [
+                before[name]
+                if name in before and before[name].probe == probe
+                else Prober(name, probe, self._archive, self._root, state)
+                for name, probe in self.config.probes.items()
+            ]
+            for name in before.keys() - self.config.probes.keys():
+                self._store.put(f"probe.{name}", ())
         self._sensing.set(
             [Job("sweep", sensors.interval, self._sweep), Job("flush", FLUSH, self._archive.flush, delay=FLUSH)]
         )
@@ -129,6 +146,27 @@ class Daemon:
             ]
         )
 
+    def _collect(self, collector: Collector) -> None:
+        """Put a collector in the place of the one before; what only that one read disappears."""
+        with self._swap:
+            before, self._collector = self._collector, collector
+            if before:
+                before.stop()
+                for name in {one.name for one in before.sources} - {one.name for one in collector.sources}:
+                    self._store.put(name, ())
+
+    def _publisher(self) -> Callable[[str, Iterable[Reading]], None]:
+        """Where the next collector publishes; a sweep still in hand when it is replaced publishes nothing more."""
+        self._plans += 1
+        plan = self._plans
+
+        def publish(source: str, readings: Iterable[Reading]) -> None:
+            with self._swap:
+                if plan == self._plans:
+                    self._store.put(source, readings)
+
+        return publish
+
     def _sweep(self) -> None:
         if self._collector:
             self._collector.sweep()
@@ -137,16 +175,17 @@ class Daemon:
 
     def _probe(self, prober: Prober) -> None:
         before, finding = prober.finding, prober.run(self._cancel)
-        if before is None or before.verdict.state is not finding.verdict.state:
+        if not self._ending and (before is None or before.verdict.state is not finding.verdict.state):
             log.log(
                 _level(finding),
                 "probe %s%s",
                 sentence(finding),
                 f" ({finding.verdict.advice})" if finding.verdict.advice else "",
             )
-        if prober in self._probers:
-            self._store.put(f"probe.{prober.name}", prober.readings())
-            self._store.commit()
+        with self._swap:
+            if prober in self._probers:
+                self._store.put(f"probe.{prober.name}", prober.readings())
+                self._store.commit()
 
     def _own(self) -> Iterator[Reading]:
         """The daemon's own cost and state."""
@@ -169,14 +208,11 @@ class Daemon:
 
     def end(self) -> None:
         """Ask for the end; a probe that runs is killed."""
-        self._ending.set()
-        self._cancel.set()
-        self._wake.set()
+        os.write(self._ask, bytes([signal.SIGTERM]))
 
     def ask_reload(self) -> None:
         """Ask for the configuration to be read again."""
-        self._reload.set()
-        self._wake.set()
+        os.write(self._ask, bytes([signal.SIGHUP]))
 
     def reload(self) -> None:
         """Read the configuration again; a bad one is refused whole and the old one goes on."""
@@ -201,6 +237,7 @@ class Daemon:
 
     def _stop(self) -> None:
         log.info("stopping")
+        self._cancel.set()
         self._server.stop()
         self._probing.stop(4.0)
         self._sensing.stop(0.5)

@@ -26,6 +26,7 @@ UNITS = {
     "V": "volts",
     "A": "amperes",
 }
+PLAIN = {float, int, type(None)}
 
 
 class Kind(Enum):
@@ -65,9 +66,11 @@ class Metric:
     labels: tuple[str, ...] = ()
 
     def __call__(self, value: float | None, *labels: str) -> Reading:
-        """Take a reading; `labels` are positional, in the declared order."""
+        """Take a reading; `labels` are positional, in the declared order. Other numbers become floats (numpy, bool)."""
         if len(labels) != len(self.labels):
             raise CatalogError(f"{self.name} takes the labels {self.labels}, got {labels}")
+        if type(value) not in PLAIN:
+            value = float(value)  # type: ignore[arg-type]
         return Reading(self, labels, value)
 
     @cached_property
@@ -77,6 +80,8 @@ class Metric:
         if self.kind is Kind.INFO:
             return words.removesuffix("_info")
         suffix = self._unit_word
+        if self.kind is Kind.COUNTER:
+            words = words.removesuffix("_total")
         return words if not suffix or words.endswith(f"_{suffix}") else f"{words}_{suffix}"
 
     @cached_property

@@ -49,7 +49,7 @@ def request(name: str, probe: config.Probe, baseline: Baseline | None = None, re
         with open(os.path.join(MODELS, "mobilenet.golden.json"), encoding="utf-8") as file:
             embedded = json.load(file)
         golden, digest = embedded["outputs"], embedded["model_sha256"]
-    elif baseline:
+    elif baseline and _same_inputs(baseline, probe):
         golden, digest = [[dict(one) for one in tensors] for tensors in baseline.golden], baseline.key.get("model", "")
     return Request(
         probe=name,
@@ -70,6 +70,12 @@ def request(name: str, probe: config.Probe, baseline: Baseline | None = None, re
         tolerance=Tolerance(probe.tolerance.max_abs, probe.tolerance.cosine, probe.tolerance.top1),
         record=record,
     )
+
+
+def _same_inputs(baseline: Baseline, probe: config.Probe) -> bool:
+    """Whether the golden outputs are for inputs of the configured shapes."""
+    shapes = json.loads(baseline.key.get("options", "{}")).get("shapes", {})
+    return bool(shapes == {key: list(shape) for key, shape in probe.shapes.items()})
 
 
 class Prober:

@@ -1,4 +1,4 @@
-"""Reading a configuration file: YAML, then every problem at once, each with its path, value and what is allowed.
+"""Validating a configuration: every problem at once, each with its path, value and what is allowed.
 
 Imported only where a configuration is read: by commands, and by the daemon's child (`python -m edgemon.schema PATH`
 prints `{"config": …, "plugins": …}` or `{"problems": […]}`).
@@ -10,14 +10,14 @@ import dataclasses
 import difflib
 import json
 import os
-import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,12 +27,29 @@ from pydantic import (
     WithJsonSchema,
     create_model,
 )
+from pydantic_core import PydanticCustomError
 
-from edgemon.config import DEFAULT_PATH, About, Bytes, Config, Probe, Range, Seconds, Text, Whole, duration, rebuild
+from edgemon.config import (
+    DEFAULT_PATH,
+    About,
+    Bytes,
+    Config,
+    Probe,
+    Range,
+    Seconds,
+    Sizes,
+    Text,
+    Whole,
+    duration,
+    rebuild,
+    written,
+)
+from edgemon.document import cut, read, shown
 from edgemon.errors import ConfigError
 from edgemon.plugins import installed
 
-LARGEST = 1 << 20
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+Mark = Seconds | Bytes | Range | Sizes | Text
 KINDS = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
@@ -43,23 +60,8 @@ KINDS = {
     "mapping_type": "must be a mapping",
     "tuple_type": "must be a list",
     "int_type": "must be a whole number",
+    "invalid_key": "must be a string; put it in quotes",
 }
-
-
-class Loader(yaml.SafeLoader):
-    """YAML 1.1 as everybody writes it, but a key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping, or an error that names both lines."""
-        seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if isinstance(key, str) and key in seen:
-                raise ConfigError([f"line {line}: {key} is given twice, first on line {seen[key]}"])
-            if isinstance(key, str):
-                seen[key] = line
-        return super().construct_mapping(node, deep)
 
 
 def load(path: str | None = None) -> Config:
@@ -67,17 +69,7 @@ def load(path: str | None = None) -> Config:
     if path is None and not os.path.exists(DEFAULT_PATH):
         return Config()
     where = path or DEFAULT_PATH
-    try:
-        data = yaml.load(_text(where), Loader)  # noqa: S506 - Loader is a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise ConfigError([f"{where}: line {mark.line + 1 if mark else '?'}: not YAML: {error.problem}"]) from None
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{where}: not YAML: {' '.join(str(error).split())}"]) from None
-    except RecursionError:
-        raise ConfigError([f"{where}: nested too deeply"]) from None
-    except ConfigError as error:
-        raise ConfigError([f"{where}: {problem}" for problem in error.problems]) from None
+    data = read(where)
     return validate({} if data is None else data, where)
 
 
@@ -93,44 +85,8 @@ def validate(data: object, where: str = "configuration") -> Config:
         raise ConfigError(
             [f"{where}: {problem}" for problem in map(_explain, error.errors(include_url=False))]
         ) from None
-    dump = model.model_dump()
-    for name, probe in dump["probes"].items():
-        if "timeout" not in model.probes[name].model_fields_set:  # type: ignore[attr-defined]
-            probe["timeout"] = min(probe["timeout"], probe["interval"])
-    config: Config = rebuild(Config, dump)
-    problems = [f"{where}: {problem}" for problem in _together(config)]
-    if problems:
-        raise ConfigError(problems)
+    config: Config = rebuild(Config, model.model_dump(exclude_unset=True))
     return config
-
-
-def _text(path: str) -> str:
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ConfigError([f"{path}: is not a file; --config takes the path of a YAML file"])
-        with open(path, "rb") as file:
-            raw = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {(error.strerror or '').lower()}"]) from None
-    if len(raw) > LARGEST:
-        raise ConfigError([f"{path}: is larger than 1 MiB, which no configuration is"])
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"]) from None
-
-
-def _together(config: Config) -> Iterator[str]:
-    """What no single value shows."""
-    for name, probe in config.probes.items():
-        if probe.timeout > probe.interval:
-            yield (
-                f"probes.{name}.timeout: {duration(probe.timeout)} is longer than the interval "
-                f"({duration(probe.interval)}); shorten it or lengthen the interval"
-            )
-        for key, shape in probe.shapes.items():
-            if not shape or any(size < 1 for size in shape):
-                yield f"probes.{name}.shapes.{key}: {list(shape)} must be a list of sizes from 1, such as [1, 3, 96]"
 
 
 @cache
@@ -139,14 +95,16 @@ def model_of(kind: type) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         hint = get_type_hints(kind, include_extras=True)[field.name]
-        default = (
-            Field(default_factory=field.default_factory)
-            if field.default_factory is not dataclasses.MISSING
-            else Field(default=field.default)
-        )
-        fields[field.name] = (_annotate(hint), default)
+        fields[field.name] = (_annotate(hint), _default(field, get_args(hint)[1:]))
     config = ConfigDict(extra="forbid", strict=True, title=kind.__name__)
     return create_model(kind.__name__, __config__=config, __doc__=kind.__doc__, **fields)
+
+
+def _default(field: dataclasses.Field[Any], marks: Sequence[object]) -> Any:
+    """The field's default; the JSON Schema shows it as a file would hold it."""
+    if field.default_factory is not dataclasses.MISSING:
+        return Field(default_factory=field.default_factory)
+    return Field(default=field.default, json_schema_extra={"default": written(field.default, marks)})
 
 
 def _annotate(hint: Any) -> Any:
@@ -155,15 +113,19 @@ def _annotate(hint: Any) -> Any:
         inner, *marks = get_args(hint)
         found: list[Any] = [Field(description=mark.text) for mark in marks if isinstance(mark, About)]
         if get_origin(inner) is Mapping:
-            keys = [PlainValidator(mark.parse) for mark in marks if isinstance(mark, Text)]
-            return _marked(dict[_marked(str, [Field(strict=True), *keys]), _annotate(get_args(inner)[1])], found)  # type: ignore[misc]
+            names = [mark for mark in marks if isinstance(mark, Text)]
+            key = _marked(str, [Field(strict=True), *[PlainValidator(mark.parse) for mark in names]])
+            value = _annotate(get_args(inner)[1])
+            return _marked(dict[key, value], [*found, *[_Named(mark.pattern) for mark in names]])  # type: ignore[valid-type]
         for mark in marks:
-            if isinstance(mark, (Seconds, Bytes, Range, Text)):
+            if isinstance(mark, Mark):
                 found += [PlainValidator(mark.parse), WithJsonSchema(_json_schema(mark))]
         return _marked(_annotate(inner), found)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         model = model_of(hint)
-        return Annotated[model, BeforeValidator(_shorthand)] if hint is Probe else model
+        return (
+            Annotated[model, AfterValidator(_fits), BeforeValidator(_shorthand), _OrPath()] if hint is Probe else model
+        )
     return Annotated[hint, Field(strict=False)] if get_origin(hint) is tuple else hint
 
 
@@ -176,26 +138,61 @@ def _shorthand(value: object) -> object:
     return {"model": value} if isinstance(value, str) else {} if value is None else value
 
 
-def _json_schema(mark: Seconds | Bytes | Range | Text) -> dict[str, Any]:
+def _fits(probe: Any) -> Any:
+    """The timeout is no longer than the interval; one that is not given follows a shorter interval."""
+    if "timeout" not in probe.model_fields_set:
+        probe.timeout = min(probe.timeout, probe.interval)
+    if probe.timeout > probe.interval:
+        text = f"{duration(probe.timeout)} is longer than the interval ({duration(probe.interval)})"
+        raise PydanticCustomError("together", "timeout: {text}; shorten it or lengthen the interval", {"text": text})
+    return probe
+
+
+@dataclass(frozen=True)
+class _OrPath:
+    """In the JSON Schema a probe may be a path or nothing as well."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [handler(core), {"type": "string"}, {"type": "null"}]}
+
+
+@dataclass(frozen=True)
+class _Named:
+    """In the JSON Schema the names of a mapping match a pattern."""
+
+    pattern: str
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(core), "propertyNames": {"pattern": f"^({self.pattern})$"}}
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the configuration; what it cannot say (bounds of durations, sizes and ports) is in words."""
+    return {"$schema": DIALECT, **model_of(Config).model_json_schema()}
+
+
+def _json_schema(mark: Mark) -> dict[str, Any]:
+    if isinstance(mark, Sizes):
+        return {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
     if isinstance(mark, Range):
         return {"type": "integer" if isinstance(mark, Whole) else "number", "minimum": mark.least, "maximum": mark.most}
     if isinstance(mark, Seconds):
-        return {
-            "type": "string",
-            "pattern": r"^((\d+(\.\d+)?)(ms|s|m|h|d))+$",
-            "x-minimum": duration(mark.least),
-            "x-maximum": duration(mark.most),
-        }
+        bounds = {"x-minimum": duration(mark.least), "x-maximum": duration(mark.most)}
+        text = {"type": "string", "pattern": r"^((\d+(\.\d+)?)(ms|s|m|h|d))+$"}
+        return {**(text if mark.least else {"anyOf": [text, {"enum": [0, "0"]}]}), **bounds}
     if isinstance(mark, Bytes):
-        return {"anyOf": [{"type": "string", "pattern": r"^\d+ *(KiB|MiB|GiB)$"}, {"const": 0}]}
+        return {"anyOf": [{"type": "string", "pattern": r"^\d+\s*(KiB|MiB|GiB)$"}, {"enum": [0, "0"]}]}
     return {"type": "string", "pattern": f"^({mark.pattern})$"}
 
 
 def _explain(error: Any) -> str:
     """One problem as path, value and what is allowed."""
-    path = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    parts = [str(part) for part in error["loc"] if part != "[key]"]
+    path = ".".join(part if 0 < len(part) < 64 and part.isprintable() else shown(part) for part in parts)
     if error["type"] == "extra_forbidden":
         return f"{path}: unknown key{_nearest(error['loc'])}"
+    if error["type"] == "together":
+        return f"{path}.{error['msg']}"
     text = KINDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     return f"{path}: {_show(error['input'])} {text}"
 
@@ -214,8 +211,7 @@ def _nearest(loc: tuple[Any, ...]) -> str:
 
 
 def _show(value: object) -> str:
-    text = value if isinstance(value, str) and value else json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shown(value) if isinstance(value, str) else cut(json.dumps(value, default=str))
 
 
 def _kind(value: object) -> str:

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import replace
 
-from edgemon import config, runtimes
+from edgemon import config, platforms, runtimes
 from edgemon.platforms import Platform
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result
@@ -15,18 +15,18 @@ from edgemon.prober import request
 from edgemon.sysfs import Root
 
 
-def present(platforms: Mapping[str, Platform], root: Root, disabled: tuple[str, ...]) -> list[Platform]:
+def present(known: Mapping[str, Platform], root: Root, disabled: tuple[str, ...]) -> list[Platform]:
     """The platforms that are here, less what the configuration leaves out."""
-    here = [one for one in platforms.values() if one.name not in disabled and one.detect(root)]
+    here = [one for one in known.values() if one.name not in disabled and platforms.here(one, root)]
     return [
         replace(one, sensors=tuple(sensor for sensor in one.sensors if f"{one.name}.{sensor.name}" not in disabled))
         for one in here
     ]
 
 
-def unknown(platforms: Mapping[str, Platform], disabled: tuple[str, ...]) -> list[str]:
+def unknown(known: Mapping[str, Platform], disabled: tuple[str, ...]) -> list[str]:
     """What is disabled but does not exist, most likely a misspelling."""
-    names = set(platforms) | {f"{one.name}.{sensor.name}" for one in platforms.values() for sensor in one.sensors}
+    names = set(known) | {f"{one.name}.{sensor.name}" for one in known.values() for sensor in one.sensors}
     return [name for name in disabled if name not in names]
 
 

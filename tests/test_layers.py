@@ -15,8 +15,9 @@ import edgemon
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
     ("errors", "digest", "__init__", "plugins", "logs", "probe", "judge"),
-    ("metric", "wire"),
-    ("catalog", "sysfs", "config", "probe.result"),
+    ("metric", "wire", "document"),
+    ("hardware", "sysfs", "config", "probe.result"),
+    ("catalog",),
     ("platforms", "schema", "probe.golden", "identity"),
     ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes"),
     ("collect", "judge.baseline"),

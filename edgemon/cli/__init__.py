@@ -8,7 +8,10 @@ directory locked); 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -34,9 +37,20 @@ start here:
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that names the nearest choice."""
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        choices = [str(one) for one in action.choices or ()]
+        if choices and value not in choices:
+            close = difflib.get_close_matches(str(value), choices, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(choices)}"
+            raise argparse.ArgumentError(action, f"there is no {value}; {hint}")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="edgemon",
         description="Does this device still deliver the inference it was validated for, and if not, why?",
         epilog=EXIT,
@@ -86,21 +100,47 @@ def platforms() -> dict[str, Platform]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; whatever the user did wrong ends in a sentence, never in a traceback."""
+    _open()
     logs.to_stderr("warning")
     try:
-        chosen = parser().parse_args(arguments)
-        status: int = chosen.act(chosen)
-        sys.stdout.flush()
-        return status
+        return _act(arguments)
     except ConfigError as error:
         return _say("\n".join(error.problems), 2)
     except EdgemonError as error:
         return _say(str(error), 3)
     except BrokenPipeError:  # `edgemon metrics | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _mute()
+    except OSError as error:
+        return _mute() or _say(f"{error.filename or 'output'}: {(error.strerror or str(error)).lower()}", 3)
     except KeyboardInterrupt:
         return _say("interrupted", 130)
+
+
+def _act(arguments: Sequence[str] | None) -> int:
+    try:
+        chosen = parser().parse_args(arguments)
+        status: int = chosen.act(chosen)
+        return status
+    finally:
+        sys.stdout.flush()  # here, where what goes wrong is still answered for
+
+
+def _open() -> None:
+    """Standard descriptors that the caller closed lead nowhere, lest the next file opened take their place."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - it stays open
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _mute() -> int:
+    """Let what is still buffered for standard output go nowhere, lest Python complain at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _say(text: str, status: int) -> int:

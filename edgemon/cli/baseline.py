@@ -132,6 +132,6 @@ def _line(one: Baseline) -> str:
 
 
 def _rounds(value: str) -> int:
-    if not value.isdigit() or not ENOUGH <= int(value) <= 50:
+    if not value.isdecimal() or not ENOUGH <= int(value) <= 50:
         raise argparse.ArgumentTypeError(f"{value} is not a whole number from {ENOUGH} to 50")
     return int(value)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from edgemon import cli
-from edgemon.config import EMBEDDED, About, Bytes, Config, Probe, Seconds, duration
+from edgemon.config import About, Config, Probe, written
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -26,9 +26,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
 def run(chosen: argparse.Namespace) -> int:
     """Print one of the two."""
     if chosen.schema:
-        from edgemon.schema import model_of  # noqa: PLC0415 - pydantic, for the commands that need it
+        from edgemon.schema import json_schema  # noqa: PLC0415 - pydantic, for the commands that need it
 
-        print(json.dumps(model_of(Config).model_json_schema(), indent=2))
+        print(json.dumps(json_schema(), indent=2))
     else:
         print(example())
     return 0
@@ -65,14 +65,5 @@ def _section(kind: Any, indent: int, skip: str = "") -> Iterator[str]:
 
 
 def _show(default: object, marks: tuple[object, ...]) -> str:
-    if any(isinstance(mark, Seconds) for mark in marks):
-        return duration(float(str(default)))
-    if any(isinstance(mark, Bytes) for mark in marks):
-        return f"{int(str(default)) >> 20}MiB"
-    return (
-        json.dumps(default)
-        if not isinstance(default, str) or not default
-        else EMBEDDED
-        if default == EMBEDDED
-        else default
-    )
+    value = written(default, marks)
+    return value if isinstance(value, str) and value else json.dumps(value)

@@ -162,7 +162,7 @@ def _progress(line: str) -> None:
 
 
 def _rounds(value: str) -> int:
-    if not value.isdigit() or not 1 <= int(value) <= 100:
+    if not value.isdecimal() or not 1 <= int(value) <= 100:
         raise argparse.ArgumentTypeError(f"{value} is not a whole number from 1 to 100")
     return int(value)
 

@@ -13,10 +13,12 @@ import logging
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edgemon.metric import Reading
 from edgemon.sysfs import Root
 
+T = TypeVar("T")
 log = logging.getLogger("edgemon.platforms")
 
 
@@ -46,14 +48,32 @@ def discover(plugins: Sequence[tuple[str, str]] = ()) -> dict[str, Platform]:
     found: dict[str, Platform] = {}
     built_in = [(module.name, f"{__name__}.{module.name}:PLATFORM") for module in pkgutil.iter_modules(__path__)]
     for name, where in [*built_in, *plugins]:
-        module, _, attribute = where.partition(":")
-        try:
-            platform = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # noqa: BLE001 - seam: a broken plugin costs itself only
-            log.warning("platform %s cannot be loaded: %s: %s", name, type(error).__name__, error)
-            continue
-        if isinstance(platform, Platform):
+        platform = _guarded(f"platform {name} cannot be loaded", lambda where=where: _load(where))  # type: ignore[misc]
+        if platform is not None:
             found[platform.name] = platform
-        else:
-            log.warning("platform %s is not usable: PLATFORM must be a Platform, not %s", name, type(platform).__name__)
     return found
+
+
+def here(platform: Platform, root: Root) -> bool:
+    """Whether the platform is on this machine; one that fails to say so is logged and taken as absent."""
+    return bool(_guarded(f"platform {platform.name} cannot be detected", lambda: platform.detect(root)))
+
+
+def _load(where: str) -> Platform:
+    module, _, attribute = where.partition(":")
+    try:
+        platform = getattr(importlib.import_module(module), attribute)
+    except SystemExit:
+        raise ImportError(f"{module} exits when it is imported") from None
+    if not isinstance(platform, Platform) or not all(isinstance(one, Sensor) for one in platform.sensors):
+        raise TypeError(f"{where} must be a Platform of Sensors, not {platform!r:.100}")
+    return platform
+
+
+def _guarded(what: str, action: Callable[[], T]) -> T | None:
+    """What the action gives; None, and a warning, when it fails."""
+    try:
+        return action()
+    except Exception as error:  # noqa: BLE001 - seam: a broken plugin costs itself only
+        log.warning("%s: %s: %s", what, type(error).__name__, error)
+        return None

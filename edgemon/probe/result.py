@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 
 class Outcome(str, Enum):
@@ -69,9 +69,10 @@ class Request:
 class Result:
     """One answer. Times in seconds; a phase that was not reached is None.
 
-    `latencies` are the steady inferences in order; `corrected` the same less the time the scheduler kept the worker
-    waiting; `run_delay` that time's share of the steady phase. `facts` say what really ran: runtime, version,
-    model_sha256, requested and registered providers, placement (share of nodes by provider), options in force.
+    `latencies` are the steady inferences in order, evenly thinned from 20000 on; `corrected` the same less the time the
+    scheduler kept the worker waiting; `run_delay` that time's share of the steady phase. `facts` say what really ran:
+    runtime, version, model_sha256, requested and registered providers, placement (share of nodes by provider), options
+    in force.
     `distance` compares the outputs with the golden ones. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
     """
 
@@ -102,4 +103,20 @@ class Result:
     @staticmethod
     def from_json(data: Dict[str, Any]) -> Result:
         """The inverse of `to_json`; raises TypeError or ValueError for anything else."""
-        return Result(**{**data, "outcome": Outcome(data["outcome"])})
+        result = Result(**{**data, "outcome": Outcome(data.get("outcome"))})
+        for name, kinds in _KINDS.items():
+            if not isinstance(getattr(result, name), kinds):
+                raise TypeError("%s is not %s" % (name, " or ".join(kind.__name__ for kind in kinds)))
+        if not all(isinstance(value, (int, float)) for value in [*result.latencies, *result.corrected]):
+            raise TypeError("latencies are not numbers")
+        return result
+
+
+_KINDS: Dict[str, Tuple[type, ...]] = {
+    **dict.fromkeys(["probe", "detail", "stage"], (str,)),
+    **dict.fromkeys(["at", "boottime"], (int, float)),
+    **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], (int, float, type(None))),
+    **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], (int, float, type(None))),
+    **dict.fromkeys(["latencies", "corrected", "outputs"], (list,)),
+    **dict.fromkeys(["facts", "distance"], (dict,)),
+}

@@ -1,6 +1,6 @@
 """The parent's side of a probe: start a worker, bound it, kill it when it must be, and name what happened.
 
-The answer comes on a memfd: a pipe would block past 64 KiB, a temporary file would need a disk that is not full. What
+Request and answer are memfds: a pipe would block past 64 KiB, a temporary file would need a disk that is not full. What
 the engine prints is read and thrown away but for its last lines. Linux only: memfd_create(2), prctl(2), proc(5).
 """
 
@@ -61,35 +61,29 @@ def _run(request: Request, python: str, cancel: threading.Event, answer: int) ->
         ending = _watch(worker, request, cancel)
     finally:
         _kill(worker)
-        for pipe in (worker.stdin, worker.stdout):
-            if pipe:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        if worker.stdout:
+            worker.stdout.close()
     stage, result = _read(answer)
     return _judge(request, ending, stage, result)
 
 
 def _spawn(request: Request, python: str, answer: int) -> subprocess.Popen[bytes]:
-    worker = subprocess.Popen(
-        [python, WORKER, str(answer)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=(answer,),
-        start_new_session=True,
-        env={**{key: value for key, value in os.environ.items() if key not in PRIVATE}, "ORT_DISABLE_TELEMETRY": "1"},
-        cwd="/",
-    )
-    threading.Thread(target=_tell, args=(worker, request), daemon=True, name="edgemon-tell").start()
-    return worker
-
-
-def _tell(worker: subprocess.Popen[bytes], request: Request) -> None:
-    """Hand over the request; a request larger than the pipe must not hold the watcher when the worker never reads."""
-    if worker.stdin:
-        with contextlib.suppress(OSError, ValueError):
-            worker.stdin.write(json.dumps(request.to_json()).encode())
-            worker.stdin.close()
+    with os.fdopen(os.memfd_create("edgemon-request"), "w+b") as asked:
+        asked.write(json.dumps(request.to_json()).encode())
+        asked.seek(0)
+        return subprocess.Popen(
+            [python, WORKER, str(answer)],
+            stdin=asked,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(answer,),
+            start_new_session=True,
+            env={
+                **{key: value for key, value in os.environ.items() if key not in PRIVATE},
+                "ORT_DISABLE_TELEMETRY": "1",
+            },
+            cwd="/",
+        )
 
 
 def _watch(worker: subprocess.Popen[bytes], request: Request, cancel: threading.Event) -> Ending:
@@ -121,14 +115,17 @@ def _reason(worker: subprocess.Popen[bytes], request: Request, cancel: threading
 
 
 def _drain(output: int, tail: bytes, poller: select.poll) -> bytes:
-    """Read what is there, keep the end; on end of file look no more and let the poll time pass."""
-    try:
-        while data := os.read(output, 65536):
-            tail = (tail + data)[-TAIL:]
-    except BlockingIOError:
-        return tail
-    with contextlib.suppress(KeyError):
-        poller.unregister(output)
+    """Read what is there, up to 4 MiB, keep the end; on end of file look no more and let the poll time pass."""
+    for _ in range(64):  # who prints faster than this reads must not keep the watcher from the clock
+        try:
+            data = os.read(output, 65536)
+        except BlockingIOError:
+            break
+        if not data:
+            with contextlib.suppress(KeyError):
+                poller.unregister(output)
+            break
+        tail = (tail + data)[-TAIL:]
     return tail
 
 
@@ -149,7 +146,7 @@ def _read(answer: int) -> tuple[str, Result | None]:
             if "result" in said:
                 return said["result"].get("stage", stage), Result.from_json(said["result"])
             stage = str(said["stage"])
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
     return stage, None
 

@@ -64,6 +64,7 @@ class Onnx:
             self._request.model, self._options(), providers=[self._provider(name) for name in self._providers]
         )
         self._session.disable_fallback()
+        self._refuse()
         self._feeds = [self._feed(seed) for seed in self._request.seeds]
 
     def infer(self) -> Callable[[], Any]:
@@ -74,10 +75,7 @@ class Onnx:
         """The plain tensors the model gives for the input of one seed."""
         names = [output.name for output in self._session.get_outputs()]
         arrays = self._session.run(None, self._feeds[index])
-        return [
-            tensor(name, str(a.dtype), a.shape, a.tobytes(), a.ravel()[:LONGEST].tolist())
-            for name, a in zip(names, arrays)
-        ]
+        return [tensor(name, str(a.dtype), a.shape, a.tobytes(), self._values(a)) for name, a in zip(names, arrays)]
 
     def facts(self) -> Dict[str, Any]:
         """What really runs."""
@@ -87,8 +85,27 @@ class Onnx:
             "requested": list(self._providers),
             "registered": self._session.get_providers(),
             "placement": self._placement(),
-            "options": {"threads": self._request.threads, **self._request.options},
+            "options": {"threads": self._request.threads, **self._shapes(), **self._request.options},
         }
+
+    def _refuse(self) -> None:
+        """Raise for what could not be given or compared."""
+        inputs = [one.name for one in self._session.get_inputs()]
+        strange = [name for name in self._request.shapes if name not in inputs]
+        if strange:
+            raise ValueError("shapes names %s; the model's inputs are %s" % (", ".join(strange), ", ".join(inputs)))
+        for one in self._session.get_outputs():
+            if one.type not in DTYPES:
+                raise ValueError("output %s is a %s, which edgemon cannot compare" % (one.name, one.type))
+
+    def _values(self, array: Any) -> List[float]:
+        """The first values; where any value is NaN or infinite, the first of those: they must not go unseen."""
+        flat = array.ravel()
+        finite = self._numpy.isfinite(flat)
+        return (flat if finite.all() else flat[~finite])[:LONGEST].tolist()  # type: ignore[no-any-return]
+
+    def _shapes(self) -> Dict[str, Any]:
+        return {"shapes": self._request.shapes} if self._request.shapes else {}
 
     def _options(self) -> Any:
         options = self._engine.SessionOptions()
@@ -128,6 +145,9 @@ class Onnx:
     def _shape(self, declared: Any) -> List[int]:
         given = self._request.shapes.get(declared.name)
         if given is not None:
+            if not fits(given, declared.shape):
+                text = "input %s has the shape %s, which the probe's shapes %s do not fit"
+                raise ValueError(text % (declared.name, declared.shape, given))
             return given
         shape = [1 if index == 0 and not isinstance(size, int) else size for index, size in enumerate(declared.shape)]
         if not all(isinstance(size, int) for size in shape):
@@ -138,6 +158,12 @@ class Onnx:
         if math.prod(shape) > 1 << 28:
             raise ValueError("input %s has %d elements, edgemon makes up to 2^28" % (declared.name, math.prod(shape)))
         return shape
+
+
+def fits(given: List[int], declared: List[Any]) -> bool:
+    """Whether a shape is one of those declared; an empty declaration may mean any rank."""
+    fixed = [size if isinstance(size, int) else free for size, free in zip(declared, given)]
+    return min(given, default=0) >= 0 and (not declared or (len(given) == len(declared) and fixed == given))
 
 
 def digest(path: str) -> str:

@@ -1,16 +1,17 @@
 """The HTTP server: h11 speaks the protocol, one thread and `selectors` do the rest.
 
-Of eight servers tested (uvicorn, hypercorn, tornado, aiohttp, waitress, cheroot, h11 on asyncio, this) it was the only
-one that kept a scrape fast and memory bounded beside 300 idle, 300 silent, 20 stalled and 100 dribbling clients, dropped
-them all in time, and fits the memory budget (3 MB; on asyncio 8 to 20 MB). Deadlines are absolute, not per byte: a head
-must come within `head` seconds, a response be taken within `write`. At `connections` the quietest one makes room for the
-new. A handler must not block: it answers from memory.
+Of eight servers tested (uvicorn, hypercorn, tornado, aiohttp, waitress, cheroot, h11 on asyncio, this) it was the
+only one that kept a scrape fast and memory bounded beside 300 idle, 300 silent, 20 stalled and 100 dribbling clients,
+dropped them all in time, and fits the memory budget (3 MB; on asyncio 8 to 20 MB). Deadlines are absolute, not per
+byte: a head must come within `head` seconds, a response be taken within `write`. At `connections` the quietest one
+makes room for the new. A handler must not block: it answers from memory.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import re
 import selectors
 import socket
 import threading
@@ -26,6 +27,8 @@ log = logging.getLogger("edgemon.http")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+FORM = re.compile("(?i)^https?://[^/?]*(?=/)")
+"""What a target in absolute form has before its path (RFC 9112, 3.2.2)."""
 SAFE = [
     (b"X-Content-Type-Options", b"nosniff"),
     (b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
@@ -35,15 +38,15 @@ SAFE = [
 class Connection:
     """One client: its socket, h11's view of it, what is still to be sent, and when its patience with us ends."""
 
-    __slots__ = ("deadline", "h11", "linger", "mask", "out", "requests", "since", "socket", "waiting", "writing")
+    __slots__ = ("deadline", "h11", "head", "linger", "mask", "out", "served", "since", "socket", "waiting", "writing")
 
     def __init__(self, client: socket.socket, limits: Limits, now: float) -> None:
         self.socket = client
         self.h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header)
         self.out: deque[bytes | memoryview] = deque()
         self.since, self.deadline = now, now + limits.head
-        self.mask = self.requests = 0
-        self.linger = self.writing = False
+        self.mask = self.served = 0
+        self.head = self.linger = self.writing = False
         self.waiting = True
 
 
@@ -55,7 +58,7 @@ class Server:
         self.connections: set[Connection] = set()
         self._listener, self._handler, self._limits = listener, handler, limits
         self._selector = selectors.DefaultSelector()
-        self._ready: deque[Connection] = deque()
+        self._ready: dict[Connection, None] = {}
         self._waker, self._wake = socket.socketpair()
         self._stopping = False
         self._paused = 0.0
@@ -96,9 +99,9 @@ class Server:
                 self._accept()
             elif key.data is not None:
                 self._guard(key.data, self._on_event)
-        for _ in range(len(self._ready)):
-            connection = self._ready.popleft()
-            if connection in self.connections:
+        ready, self._ready = self._ready, {}
+        for connection in ready:
+            if connection in self.connections and not connection.writing and not connection.linger:
                 self._guard(connection, self._parse)
 
     def _expire(self, now: float) -> None:
@@ -115,7 +118,7 @@ class Server:
             self._drop(connection)
         except Exception:  # seam: whatever a request brings about costs that connection only
             log.exception("request failed")
-            self._drop(connection)
+            self._guard(connection, lambda one: self._refuse(one, 500))
 
     def _accept(self) -> None:
         for _ in range(32):
@@ -135,15 +138,19 @@ class Server:
     def _admit(self, client: socket.socket) -> None:
         """Take a client in, at the limit instead of one in no exchange: never served first, then longest quiet."""
         if len(self.connections) >= self._limits.connections:
-            self._drop(min(self.connections, key=lambda one: (one.writing, one.requests > 0, one.since)))
+            self._drop(min(self.connections, key=lambda one: (one.writing, one.served > 0, one.since)))
+        connection = Connection(client, self._limits, time.monotonic())
+        self.connections.add(connection)
+        self._guard(connection, self._greet)
+
+    def _greet(self, connection: Connection) -> None:
+        client = connection.socket
         client.setblocking(False)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.buffer)
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(client, self._limits, time.monotonic())
-        self.connections.add(connection)
         self._watch(connection, READ)
-        self._guard(connection, self._on_event)
+        self._on_event(connection)
 
     def _watch(self, connection: Connection, mask: int) -> None:
         if mask == connection.mask:
@@ -180,7 +187,7 @@ class Server:
                     if not self._receive(connection):
                         return
                 elif isinstance(event, h11.Request):
-                    connection.waiting = False
+                    connection.waiting, connection.head = False, event.method == b"HEAD"
                     if problem := _refusal(event):
                         self._refuse(connection, problem)
                         return
@@ -203,15 +210,17 @@ class Server:
             return False
         if data and connection.waiting:
             connection.waiting, connection.since = False, time.monotonic()
-            if connection.requests:
+            if connection.served:
                 connection.deadline = connection.since + self._limits.head
         connection.h11.receive_data(data)
         return True
 
     def _answer(self, connection: Connection, request: h11.Request) -> None:
-        path = request.target.decode("latin-1").partition("?")[0]
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
-        self._respond(connection, self._handler(Request(path, headers)), head=request.method == b"HEAD")
+        headers: dict[str, str] = {}
+        for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers):
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        path = FORM.sub("", request.target.decode("latin-1")).partition("?")[0]
+        self._respond(connection, self._handler(Request(path, headers)))
 
     def _refuse(self, connection: Connection, status: int) -> None:
         """Answer an error and close: what follows on such a connection cannot be trusted."""
@@ -222,18 +231,18 @@ class Server:
         headers = (*allow, (b"Connection", b"close"))
         self._respond(connection, Response(status, REASONS.get(status, b"Error") + b"\n", headers=headers))
 
-    def _respond(self, connection: Connection, response: Response, head: bool = False) -> None:
+    def _respond(self, connection: Connection, response: Response) -> None:
         self.codes[response.status] += 1
         length = b"%d" % len(response.body)
         headers = [(b"Content-Type", response.kind.encode()), (b"Content-Length", length), *SAFE, *response.headers]
         reason = REASONS.get(response.status, b"")
         start = connection.h11.send(h11.Response(status_code=response.status, headers=headers, reason=reason))
         connection.out.append(start or b"")
-        if not head:
+        if not connection.head:
             parts = connection.h11.send_with_data_passthrough(h11.Data(data=response.body)) or []
             connection.out.extend(part for part in parts if part)
         connection.h11.send(h11.EndOfMessage())
-        connection.writing, connection.requests = True, connection.requests + 1
+        connection.writing, connection.served = True, connection.served + 1
         connection.deadline = time.monotonic() + self._limits.write
         self._flush(connection)
 
@@ -254,11 +263,11 @@ class Server:
             connection.socket.shutdown(socket.SHUT_WR)  # closing at once would reset the answer away
             return
         connection.h11.start_next_cycle()
-        connection.waiting, connection.since = True, now
+        connection.waiting, connection.head, connection.since = True, False, now
         more = bool(connection.h11.trailing_data[0])
         connection.deadline = now + (self._limits.head if more else self._limits.idle)
         if more:
-            self._ready.append(connection)
+            self._ready[connection] = None
 
 
 def _refusal(request: h11.Request) -> int:

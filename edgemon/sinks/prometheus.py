@@ -22,7 +22,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 def negotiate(accept: str) -> str:
     """The format for an Accept header: OpenMetrics only when it is preferred to plain text."""
     best, kind = 0.0, TEXT
-    for part in accept.split(","):
+    for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         options = dict(one.split("=", 1) for one in parameters if "=" in one)
         try:
@@ -39,11 +39,9 @@ def negotiate(accept: str) -> str:
 
 def accepts_gzip(header: str) -> bool:
     """Whether an Accept-Encoding header allows gzip."""
-    for part in header.split(","):
-        name, _, parameters = part.strip().partition(";")
-        if name.strip().lower() in {"gzip", "*"}:
-            return not re.fullmatch(r"\s*q=0(\.0*)?\s*", parameters)
-    return False
+    codings = {name.strip().lower(): rest for name, _, rest in (part.partition(";") for part in header.split(","))}
+    parameters = codings.get("gzip", codings.get("*"))
+    return parameters is not None and not re.fullmatch(r"\s*q=0(\.0*)?\s*", parameters)
 
 
 class Exposition:
@@ -102,7 +100,7 @@ def _head(metric: Metric, openmetrics: bool) -> str:
     text = metric.help.replace("\\", "\\\\").replace("\n", "\\n")
     if not openmetrics:
         return f"# HELP {metric.prometheus} {text}\n# TYPE {metric.prometheus} {metric.kind.prometheus}\n"
-    kind = "info" if metric.kind is Kind.INFO else metric.kind.prometheus
+    kind, text = "info" if metric.kind is Kind.INFO else metric.kind.prometheus, text.replace('"', '\\"')
     return f"# TYPE {metric.family} {kind}\n# HELP {metric.family} {text}\n"
 
 
@@ -115,4 +113,6 @@ def _name(metric: Metric, labels: tuple[str, ...]) -> str:
 
 
 def _escape(value: str) -> str:
+    """The value escaped; bytes that are not UTF-8, as names in /sys can hold, are shown as \\udcXX."""
+    value = value.encode(errors="backslashreplace").decode()
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

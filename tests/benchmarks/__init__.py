@@ -1,0 +1,1 @@
+"""edgemon beside its peers, measured in one run: `python -m tests.benchmarks` (`make bench`)."""

@@ -1,0 +1,1 @@
+"""Tests of the runtimes, with their real engines."""

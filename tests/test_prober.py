@@ -1,0 +1,275 @@
+"""From configuration to verdict: real workers, a real archive, the simulated runtime's busy loop."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgemon import config
+from edgemon.archive import Archive, alone
+from edgemon.identity import device
+from edgemon.judge.baseline import ROUNDS, Baseline, record
+from edgemon.judge.verdict import CONTENDED, ENOUGH, State
+from edgemon.metric import Reading
+from edgemon.probe.result import Outcome
+from edgemon.prober import Finding, Prober, sentence
+from edgemon.sysfs import Root
+from tests import onnx_models as models
+from tests.probe import ROOT
+
+PROBE = config.Probe(
+    model="/a/model", runtime="fake", options={"work": 1000}, idle=0.0, samples=5, seconds=0.04, effect=0.2
+)
+ONNX = replace(PROBE, runtime="onnx", model=config.EMBEDDED, options={})
+
+
+class Bench:
+    """A device with an archive of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.state = str(directory / "state")
+        self.root = Root(str(directory))
+        self.archive = Archive(self.state)
+
+    def prober(self, probe: config.Probe) -> Prober:
+        return Prober("test", probe, self.archive, self.root, self.state)
+
+    def learn(self, probe: config.Probe, count: int = ENOUGH) -> Baseline:
+        """Record a baseline, as `edgemon baseline record` does."""
+        prober = self.prober(probe)
+        made = record([prober.run(record=True).result for _ in range(count)], device(self.root))
+        self.archive.keep(made)
+        return made
+
+    def find(self, probe: config.Probe, count: int = ENOUGH) -> Finding:
+        """What some rounds of a new prober come to."""
+        prober = self.prober(probe)
+        return [prober.run() for _ in range(count)][-1]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    it = Bench(tmp_path)
+    yield it
+    it.archive.close()
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+    """Ten rounds of a millisecond an inference."""
+    bench = Bench(tmp_path_factory.mktemp("baseline"))
+    made = bench.learn(PROBE, ROUNDS)
+    bench.archive.close()
+    return made
+
+
+def aged(directory: Path, factor: float) -> str:
+    """An interpreter in which the simulated device is so many times slower, although nothing was configured anew."""
+    path = directory / "python"
+    path.write_text(
+        f"#!{sys.executable}\n"
+        f"import runpy, sys\nsys.path.insert(0, {ROOT!r})\nfrom edgemon.runtimes.fake import Fake\n"
+        "make = Fake.__init__\n"
+        "def slower(self, request):\n    make(self, request)\n"
+        f"    self._work *= {factor}\n"
+        "Fake.__init__ = slower\ndel sys.argv[0]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_without_a_baseline_nothing_is_decided_and_the_command_to_record_one_is_told(bench: Bench) -> None:
+    finding = bench.find(PROBE, 1)
+    assert (finding.verdict.state, finding.verdict.cause) == (State.UNDECIDED, "no_baseline")
+    assert "edgemon baseline record test" in finding.verdict.advice
+    assert finding.baseline is None
+
+
+def test_fewer_than_three_rounds_are_too_few(bench: Bench, baseline: Baseline) -> None:
+    bench.archive.keep(baseline)
+    verdict = bench.find(PROBE, ENOUGH - 1).verdict
+    assert (verdict.state, verdict.cause) == (State.UNDECIDED, "too_few_rounds")
+
+
+def test_the_same_device_is_ok(bench: Bench, baseline: Baseline) -> None:
+    bench.archive.keep(baseline)
+    finding = bench.find(PROBE)
+    assert finding.fingerprint == baseline.fingerprint
+    assert (finding.verdict.state, finding.verdict.cause) == (State.OK, "none")
+    assert finding.verdict.slowdown == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_slower_device_is_degraded(bench: Bench, baseline: Baseline, tmp_path: Path) -> None:
+    bench.archive.keep(baseline)
+    finding = bench.find(replace(PROBE, python=aged(tmp_path, 1.6)), 5)
+    assert finding.fingerprint == baseline.fingerprint
+    delay = float(finding.verdict.evidence["run delay"].rstrip("%")) / 100
+    assert finding.verdict.state is State.DEGRADED
+    assert finding.verdict.cause == "slower" or (finding.verdict.cause == "contention" and delay >= CONTENDED)
+    assert finding.verdict.slowdown == pytest.approx(1.6, rel=0.25)
+    assert finding.verdict.low
+    assert finding.verdict.low > 1.1
+    assert "slower than the baseline" in sentence(finding)
+
+
+def test_a_faster_device_is_improved(bench: Bench, baseline: Baseline, tmp_path: Path) -> None:
+    bench.archive.keep(baseline)
+    verdict = bench.find(replace(PROBE, python=aged(tmp_path, 0.6)), 5).verdict
+    assert (verdict.state, verdict.cause) == (State.IMPROVED, "faster")
+    assert verdict.slowdown == pytest.approx(0.6, rel=0.25)
+
+
+def test_rounds_are_remembered_over_a_restart(bench: Bench, baseline: Baseline) -> None:
+    bench.archive.keep(baseline)
+    bench.find(PROBE, ENOUGH - 1)
+    bench.archive.close()
+    bench.archive = Archive(bench.state)
+    assert bench.find(PROBE, 1).verdict.state is State.OK
+
+
+def test_other_options_are_another_fingerprint_of_which_nothing_is_concluded(bench: Bench, baseline: Baseline) -> None:
+    bench.archive.keep(baseline)
+    finding = bench.find(replace(PROBE, options={"work": 2000}))
+    assert finding.fingerprint != baseline.fingerprint
+    assert (finding.verdict.state, finding.verdict.cause) == (State.UNDECIDED, "changed")
+    assert finding.verdict.text == "the baseline is for another options"
+    assert finding.verdict.evidence == {"options": '{"work": 1000} -> {"work": 2000}'}
+    assert "edgemon baseline accept test" in finding.verdict.advice
+
+
+def test_another_model_is_named_as_what_changed(bench: Bench, baseline: Baseline) -> None:
+    bench.archive.keep(baseline)
+    verdict = bench.find(replace(PROBE, model="/another/model"), 1).verdict
+    assert (verdict.cause, list(verdict.evidence)) == ("changed", ["model"])
+
+
+def test_a_baseline_of_each_fingerprint_is_kept_and_the_right_one_is_found(bench: Bench, baseline: Baseline) -> None:
+    bench.archive.keep(baseline)
+    other = bench.learn(replace(PROBE, options={"work": 2000}))
+    assert bench.find(PROBE, 1).baseline == baseline
+    assert bench.find(replace(PROBE, options={"work": 2000}), 1).baseline == other
+
+
+FAILURES = {
+    "wrong": ("wrong_output", "of the golden range"),
+    "nan": ("wrong_output", "NaN"),
+    "raise": ("failed", "told to raise"),
+    "segfault": ("crashed", "SIGSEGV"),
+    "spin": ("timeout", "no answer within 0.5 s"),
+}
+
+
+@pytest.mark.parametrize("behaviour", FAILURES)
+def test_whatever_goes_wrong_is_failing_with_its_cause_and_advice(
+    behaviour: str, bench: Bench, baseline: Baseline
+) -> None:
+    bench.archive.keep(baseline)
+    verdict = bench.find(replace(PROBE, options={"work": 1000, "behaviour": behaviour}, timeout=0.5), 1).verdict
+    cause, text = FAILURES[behaviour]
+    assert (verdict.state, verdict.cause) == (State.FAILING, cause)
+    assert text in verdict.text
+    assert verdict.advice
+
+
+def test_a_failure_is_over_with_the_next_good_run(bench: Bench, baseline: Baseline) -> None:
+    bench.archive.keep(baseline)
+    bench.find(PROBE)
+    assert bench.find(replace(PROBE, options={"work": 1000, "behaviour": "abort"}), 1).verdict.state is State.FAILING
+    assert bench.find(PROBE, 1).verdict.state is State.OK
+
+
+def test_a_cancelled_run_is_no_run(bench: Bench) -> None:
+    prober, cancel = bench.prober(PROBE), threading.Event()
+    before = prober.run()
+    cancel.set()
+    finding = prober.run(cancel)
+    assert (finding.result.outcome, finding.verdict.cause) == (Outcome.SKIPPED, "skipped")
+    assert prober.finding is before
+    assert told(prober)["edgemon.probe.skipped"] == {("test", "stopping"): 1}
+
+
+def test_while_another_edgemon_probes_the_turn_is_skipped(bench: Bench) -> None:
+    prober = bench.prober(PROBE)
+    with alone(bench.state, "probe") as held:
+        assert held
+        finding = prober.run()
+    assert (finding.result.outcome, finding.result.stage) == (Outcome.SKIPPED, "busy")
+    assert told(prober)["edgemon.probe.skipped"] == {("test", "busy"): 1}
+    assert prober.run().result.outcome is Outcome.OK
+
+
+def told(prober: Prober) -> dict[str, dict[tuple[str, ...], float]]:
+    """A prober's readings by metric and labels."""
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for reading in prober.readings():
+        assert isinstance(reading, Reading)
+        series = found.setdefault(reading.metric.name, {})
+        assert reading.labels not in series
+        if reading.value is not None:
+            series[reading.labels] = reading.value
+    return found
+
+
+def test_readings_tell_the_last_run_and_count_all_of_them(bench: Bench, baseline: Baseline) -> None:
+    bench.archive.keep(baseline)
+    prober = bench.prober(PROBE)
+    for _ in range(ENOUGH):
+        prober.run()
+    found = told(prober)
+    assert found["edgemon.probe.runs"][("test", "ok")] == ENOUGH
+    assert sum(found["edgemon.probe.runs"].values()) == ENOUGH
+    assert [labels for labels, value in found["edgemon.probe.verdict"].items() if value] == [("test", "ok")]
+    assert {labels[1] for labels in found["edgemon.probe.duration"]} == {
+        "import", "load", "first", "idle_start", "steady",
+    }  # fmt: skip
+
+
+def test_before_the_first_run_there_is_no_outcome_and_no_verdict(bench: Bench) -> None:
+    assert set(told(bench.prober(PROBE))) == {"edgemon.probe.runs", "edgemon.probe.cpu.time", "edgemon.probe.wall.time"}
+
+
+# with the real engine
+
+
+def test_the_embedded_model_is_ok_against_its_own_baseline_and_its_golden_outputs(bench: Bench) -> None:
+    probe = replace(ONNX, effect=2.0)
+    made = bench.learn(probe)
+    assert made.placement in ({}, {"CPUExecutionProvider": 1.0})
+    finding = bench.find(probe)
+    assert (finding.verdict.state, finding.verdict.cause) == (State.OK, "none")
+    assert finding.result.distance["bits"] == 0.0
+
+
+def test_a_graph_that_falls_back_to_the_cpu_is_degraded_without_any_baseline(bench: Bench) -> None:
+    finding = bench.find(replace(ONNX, providers=("AzureExecutionProvider",)), 1)
+    if finding.result.outcome is Outcome.FAILED or not finding.result.facts["placement"]:
+        pytest.skip(finding.result.detail or "this onnxruntime has no record of node assignment")
+    assert (finding.verdict.state, finding.verdict.cause) == (State.DEGRADED, "fallback")
+    assert finding.verdict.text == "0% of the graph is on AzureExecutionProvider"
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (1, 8)])
+def test_other_shapes_are_a_change_not_a_wrong_output(shape: tuple[int, ...], bench: Bench, tmp_path: Path) -> None:
+    model = models.unary(tmp_path / "open.onnx", shape=["batch", "size"])
+    probe = replace(ONNX, model=model, shapes={"x": (1, 4)})
+    bench.learn(probe)
+    finding = bench.find(replace(probe, shapes={"x": shape}), 1)
+    assert (finding.verdict.state, finding.verdict.cause) == (State.UNDECIDED, "changed")
+    assert list(finding.verdict.evidence) == ["options"]
+    again: Any = bench.find(probe, 1)
+    assert again.result.distance["bits"] == 0.0
+
+
+def test_a_model_that_changed_is_named_not_compared_with_the_old_outputs(bench: Bench, tmp_path: Path) -> None:
+    model = models.unary(tmp_path / "model.onnx")
+    probe = replace(ONNX, model=model)
+    bench.learn(probe)
+    models.unary(tmp_path / "model.onnx", "Abs")
+    finding = bench.find(probe, 1)
+    assert (finding.verdict.cause, list(finding.verdict.evidence)) == ("changed", ["model"])
