@@ -1,7 +1,7 @@
 """The vocabulary of accelerators, throttling and power: the same metrics on every board, so that one query fits all.
 
 Part of the catalogue. OpenTelemetry knows GPUs (`hw.gpu.*`) but neither NPUs nor TPUs nor throttling; one family for
-all accelerators, told apart by hw.type (gpu, npu, tpu, dla, codec, vision, memory), serves a mixed fleet better.
+all accelerators, told apart by hw.type (gpu, npu, tpu, dla, codec, vision, audio, memory), serves a mixed fleet better.
 `hw.id` is stable over reboots (a bus address or the kernel's device name), never an index that changes.
 """
 

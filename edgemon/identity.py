@@ -25,14 +25,21 @@ def model(root: Root) -> tuple[str, str]:
 
 
 def instance(root: Root) -> str:
-    """A UUID that survives restarts and re-installation: from the machine id and the board's serial number.
+    """A UUID that survives restarts and re-installation: from the machine id and what is the board's own.
 
-    The serial number keeps devices apart whose cards were cloned from one image, machine id and all.
+    The board's serial number, or its network address where it has none (DMI shows the serial to root only), keeps
+    devices apart whose cards were cloned from one image, machine id and all.
     """
-    parts = [root.fixed("/etc/machine-id") or ""]
-    parts += [root.fixed("/proc/device-tree/serial-number") or root.fixed("/sys/class/dmi/id/product_uuid") or ""]
+    parts = [root.fixed("/etc/machine-id") or "", root.fixed("/proc/device-tree/serial-number") or _address(root)]
     raw = digest("edgemon/" + "/".join(parts if any(parts) else [platform.node()]), 16).hex()
     return f"{raw[:8]}-{raw[8:12]}-8{raw[13:16]}-a{raw[17:20]}-{raw[20:]}"  # RFC 9562, version 8: made by our own rule
+
+
+def _address(root: Root) -> str:
+    """The hardware address of the first network interface that is soldered in."""
+    cards = [path for path in root.glob("/sys/class/net/*") if root.exists(f"{path}/device")]
+    fixed = [path for path in cards if "/usb" not in root.link(path)]
+    return root.fixed(f"{fixed[0]}/address") or "" if fixed else ""
 
 
 def target(root: Root) -> Reading:

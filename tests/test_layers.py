@@ -18,6 +18,7 @@ LAYERS = (
     ("metric", "wire", "document"),
     ("hardware", "sysfs", "config", "probe.result"),
     ("catalog",),
+    ("sources",),
     ("platforms", "schema", "probe.golden", "identity"),
     ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes"),
     ("collect", "judge.baseline"),
@@ -27,7 +28,14 @@ LAYERS = (
     ("daemon",),
     ("cli", "__main__"),
 )
-SEAMS = {"platforms/__init__.py": 1, "collect.py": 1, "probe/worker.py": 1, "sinks/http.py": 1, "lanes.py": 1}
+SEAMS = {
+    "platforms/__init__.py": 1,
+    "collect.py": 1,
+    "probe/worker.py": 1,
+    "sinks/http.py": 1,
+    "lanes.py": 1,
+    "sources/jtop.py": 1,
+}
 SIBLINGS = ("platforms", "runtimes", "sinks")
 
 
