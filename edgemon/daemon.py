@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import platform as machine
+import resource
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-
-import psutil
 
 from edgemon import __version__, catalog, identity
 from edgemon.archive import Archive, alone
@@ -27,6 +26,7 @@ from edgemon.judge.verdict import State as Verdict
 from edgemon.lanes import Job, Lane
 from edgemon.metric import Reading, State
 from edgemon.platforms import discover
+from edgemon.probe.supervisor import resident
 from edgemon.prober import Finding, Prober, sentence
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Row, Site
@@ -58,7 +58,6 @@ class Daemon:
         self._store = Store()
         self._sensing, self._probing = Lane("sensing"), Lane("probing")
         self._began = time.monotonic()
-        self._process = psutil.Process()
         self._accepted, self._read_at = True, time.time()
         self._platforms = discover(plugins)
         self._collector: Collector | None = None
@@ -189,12 +188,11 @@ class Daemon:
 
     def _own(self) -> Iterator[Reading]:
         """The daemon's own cost and state."""
-        with self._process.oneshot():
-            times = self._process.cpu_times()
-            yield catalog.PROCESS_CPU(times.user, "user")
-            yield catalog.PROCESS_CPU(times.system, "system")
-            yield catalog.PROCESS_MEMORY(self._process.memory_info().rss)
-            yield catalog.PROCESS_THREADS(self._process.num_threads())
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        yield catalog.PROCESS_CPU(usage.ru_utime, "user")
+        yield catalog.PROCESS_CPU(usage.ru_stime, "system")
+        yield catalog.PROCESS_MEMORY(resident())
+        yield catalog.PROCESS_THREADS(threading.active_count())
         yield catalog.PROCESS_FILES(len(os.listdir("/proc/self/fd")))
         yield catalog.PROCESS_UPTIME(time.monotonic() - self._began)
         for code, count in list(self._server.codes.items()):

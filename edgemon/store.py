@@ -42,14 +42,14 @@ class Store:
         (Documentation/filesystems/proc.rst), and Prometheus would take that for a restart from zero.
         """
         with self._lock:
-            before = self.snapshot.series
+            before = self.snapshot.series.get
             series: dict[Series, float] = {}
             for readings in self._sources.values():
                 for metric, labels, value in readings:
                     if value is None:
                         continue
                     if metric.kind is Kind.COUNTER:
-                        last = before.get((metric, labels), 0.0)
+                        last = before((metric, labels), 0.0)
                         value = last if 0.99 * last <= value < last else value  # noqa: PLW2901
                     series.setdefault((metric, labels), value)
             at = time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -21,6 +21,8 @@ def machine(where: Path, **files: str | bytes) -> Root:
         path = where / PATHS[name]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        if name == "card":
+            (path.parent / "device").mkdir()
     return Root(str(where))
 
 
@@ -28,7 +30,7 @@ PATHS = {
     "machine_id": "etc/machine-id",
     "tree_model": "proc/device-tree/model",
     "tree_serial": "proc/device-tree/serial-number",
-    "uuid": "sys/class/dmi/id/product_uuid",
+    "card": "sys/class/net/eth0/address",
     "vendor": "sys/class/dmi/id/sys_vendor",
     "product": "sys/class/dmi/id/product_name",
     "release": "etc/os-release",
@@ -53,9 +55,10 @@ def test_the_instance_id_is_a_uuid_of_version_8(tmp_path: Path) -> None:
 
 
 def test_a_cloned_card_in_another_board_is_another_device(tmp_path: Path) -> None:
-    """One image, machine id and all; the serial numbers differ, from the device tree or from DMI."""
+    """One image, machine id and all; the serial numbers differ, or the address of the network card on the board."""
     boards = [
-        {"tree_serial": SERIAL}, {"tree_serial": SERIAL[::-1]}, {"uuid": "4c4c4544"}, {"uuid": "4c4c4545"}, {},
+        {"tree_serial": SERIAL}, {"tree_serial": SERIAL[::-1]},
+        {"card": "02:00:00:00:00:01"}, {"card": "02:00:00:00:00:02"}, {},
     ]  # fmt: skip
     ids = {identity.instance(machine(tmp_path / str(n), machine_id=ID, **one)) for n, one in enumerate(boards)}
     assert len(ids) == len(boards)

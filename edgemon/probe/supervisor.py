@@ -111,7 +111,7 @@ def _reason(worker: subprocess.Popen[bytes], request: Request, cancel: threading
         return "cancelled"
     if time.monotonic() > deadline:
         return "timeout"
-    return "memory" if request.memory and _resident(worker.pid) > request.memory else ""
+    return "memory" if request.memory and resident(worker.pid) > request.memory else ""
 
 
 def _drain(output: int, tail: bytes, poller: select.poll) -> bytes:
@@ -181,7 +181,8 @@ def _signal(number: int) -> str:
     return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int | str = "self") -> int:
+    """Resident bytes of a process (/proc/PID/statm, field 2), 0 when it is gone."""
     try:
         with open(f"/proc/{pid}/statm") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()

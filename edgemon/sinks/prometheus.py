@@ -11,6 +11,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 
 from edgemon.metric import Kind, Metric
 from edgemon.store import Series, Snapshot
@@ -19,6 +20,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
+@lru_cache(maxsize=64)
 def negotiate(accept: str) -> str:
     """The format for an Accept header: OpenMetrics only when it is preferred to plain text."""
     best, kind = 0.0, TEXT
@@ -37,6 +39,7 @@ def negotiate(accept: str) -> str:
     return kind
 
 
+@lru_cache(maxsize=64)
 def accepts_gzip(header: str) -> bool:
     """Whether an Accept-Encoding header allows gzip."""
     codings = {name.strip().lower(): rest for name, _, rest in (part.partition(";") for part in header.split(","))}
@@ -50,7 +53,7 @@ class Exposition:
     def __init__(self, latest: Callable[[], Snapshot]) -> None:
         self._latest = latest
         self._lock = threading.Lock()
-        self._names: dict[Series, str] = {}
+        self._lines: dict[Series, tuple[str, float, str]] = {}
         self._heads: dict[tuple[Metric, bool], str] = {}
         self._number = -1
         self._bodies: dict[tuple[str, bool], bytes] = {}
@@ -69,19 +72,20 @@ class Exposition:
 
     def render(self, snapshot: Snapshot, openmetrics: bool) -> bytes:
         """A snapshot as text, metric by metric; series in the order they were read."""
-        if len(self._names) > 2 * len(snapshot.series) + 100:
-            self._names.clear()
-        names = self._names
+        if len(self._lines) > 2 * len(snapshot.series) + 100:
+            self._lines.clear()
+        known = self._lines
         families: dict[Metric, list[str]] = {}
         for series, value in snapshot.series.items():
-            name = names.get(series)
-            if name is None:
-                name = names[series] = _name(*series)
+            name, last, line = known.get(series) or (_name(*series), value, "")
+            if value != last or not line:  # most series stay as they are from one snapshot to the next
+                line = f"{name} {value!r}\n"
+                known[series] = (name, value, line)
             lines = families.get(series[0])
             if lines is None:
                 lines = families[series[0]] = [self._head(series[0], openmetrics)]
-            lines.append(f"{name} {value!r}\n")
-        text = "".join(line for lines in families.values() for line in lines)
+            lines.append(line)
+        text = "".join([line for lines in families.values() for line in lines])
         return (text + "# EOF\n" if openmetrics else text).encode()
 
     def _head(self, metric: Metric, openmetrics: bool) -> str:

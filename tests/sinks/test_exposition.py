@@ -206,7 +206,7 @@ def test_the_same_readings_give_the_same_bytes_from_a_new_and_from_a_worn_exposi
     store.put("test", everything())
     store.commit()
     assert worn.body(kind, compress=False) == text(everything(), kind).encode()
-    assert len(worn._names) <= 2 * len(store.snapshot.series) + 100
+    assert len(worn._lines) <= 2 * len(store.snapshot.series) + 100
 
 
 PROMETHEUS_2 = (
