@@ -121,7 +121,8 @@ TEMPERATURE_LIMIT = Metric(
     "hw.temperature.limit",
     "Cel",
     GAUGE,
-    "Temperature at which the kernel or the chip acts: throttled, high.degraded (hot), high.critical, max.",
+    "Temperature at which the kernel or the chip acts: throttled (.quarter, .eighth: to that share of the clock), "
+    "high.degraded (hot), high.critical, max.",
     LIMIT,
 )
 COOLING_LEVEL = Metric(

@@ -27,7 +27,7 @@ from edgemon.lanes import Job, Lane
 from edgemon.metric import Reading, State
 from edgemon.platforms import discover
 from edgemon.probe.supervisor import resident
-from edgemon.prober import Finding, Prober, sentence
+from edgemon.prober import Finding, Prober, sentence, summary
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Row, Site
 from edgemon.sinks.prometheus import Exposition
@@ -261,26 +261,15 @@ class Daemon:
     def overview(self) -> Overview:
         """What the page shows."""
         probes = [
-            Row(
-                one.name,
-                one.finding.verdict.state.value,
-                sentence(one.finding).partition(": ")[2],
-                one.finding.verdict.advice,
-            )
+            Row(one.name, one.finding.verdict.state.value, summary(one.finding), one.finding.verdict.advice)
             if one.finding
             else Row(one.name, "waiting", "has not run yet")
             for one in self._probers
         ]
-        rows = []
-        for here in self._here:
-            states = {
-                s.sensor.name: s.state
-                for s in (self._collector.sources if self._collector else [])
-                if s.platform == here.name
-            }
-            bad = [f"{name} {state.value}" for name, state in states.items() if state not in {State.OK, State.ABSENT}]
-            good = [name for name, state in states.items() if state is State.OK]
-            rows.append(Row(here.name, "ok" if not bad else "error", ", ".join(good + bad)))
+        sources = self._collector.sources if self._collector else []
+        rows = [
+            _row(here.name, {s.sensor.name: s.state for s in sources if s.platform == here.name}) for here in self._here
+        ]
         return Overview(self._device(), identity.system(self._root), rows, probes)
 
     def _device(self) -> str:
@@ -289,6 +278,14 @@ class Daemon:
 
 def _level(finding: Finding) -> int:
     return logging.WARNING if finding.verdict.state in {Verdict.DEGRADED, Verdict.FAILING} else logging.INFO
+
+
+def _row(name: str, states: dict[str, State]) -> Row:
+    """What a platform reads, and what of it fails."""
+    good = [sensor for sensor, state in states.items() if state is State.OK]
+    bad = [f"{sensor} {state.value}" for sensor, state in states.items() if state not in {State.OK, State.ABSENT}]
+    text = ", ".join(good + bad) or "nothing of this kind on this device"
+    return Row(name, "error" if bad else "ok" if good else "absent", text)
 
 
 def _limits() -> Limits:

@@ -204,9 +204,12 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
 
 
 def sentence(finding: Finding) -> str:
-    """A finding in one line."""
-    result, verdict = finding.result, finding.verdict
-    head = f"{result.probe}: {verdict.state.value}"
-    if result.latencies:
-        head += f", {median(result.latencies) * 1000:.3f} ms (median of {len(result.latencies)})"
-    return f"{head}: {verdict.text}"
+    """A finding in one line, with the probe and the state of its verdict."""
+    return f"{finding.result.probe}: {finding.verdict.state.value}: {summary(finding)}"
+
+
+def summary(finding: Finding) -> str:
+    """A finding in a few words: how long an inference takes, and what the verdict says of it."""
+    latencies = finding.result.latencies
+    head = f"{median(latencies) * 1000:.3f} ms (median of {len(latencies)}), " if latencies else ""
+    return head + finding.verdict.text

@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from edgemon.errors import SetupError
+
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 NATURAL = re.compile(r"(\d+)")
 LONGEST = 65536
@@ -167,7 +169,13 @@ class Root:
     def _answer(self, key: str) -> Any:
         if self._calls is None:
             text = self.text("/calls.json")
-            self._calls = json.loads(text) if text else {}
+            try:
+                found = json.loads(text) if text else {}
+            except ValueError:
+                found = None
+            if not isinstance(found, dict):
+                raise SetupError(f"{self.path}/calls.json: must be a JSON object of calls and their answers")
+            self._calls = found
         return self._calls.get(key)
 
     def _failed(self, error: OSError) -> None:

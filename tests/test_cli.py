@@ -179,7 +179,7 @@ def test_check_is_exit_1_and_names_every_problem(typed: Callable[..., Said], tmp
         r"probes\.program: python \S*text cannot be executed",
         r"probes\.other: exited with status 0 without an answer.*",
         r"probes\.directory: .*",
-        r"probes\.bad: ValueError: behaviour dance is unknown; known: .*",
+        r"probes\.bad: behaviour dance is unknown; known: .*",
     ]
     assert len(problems) == len(expected), problems
     assert all(re.fullmatch(one, problem) for one, problem in zip(expected, problems, strict=True)), problems
@@ -252,7 +252,7 @@ def test_a_probe_for_people_says_outcome_verdict_and_what_ran(typed: Callable[..
     assert rows["next"] == "record one while all is well: edgemon baseline record quick"
     failed = typed("probe", "failing", "--config", path)
     assert failed.returncode == 1
-    assert re.search(r"^outcome +failed: RuntimeError: told to raise$", failed.stdout, re.MULTILINE)
+    assert re.search(r"^outcome +failed: told to raise$", failed.stdout, re.MULTILINE)
 
 
 def test_a_baseline_is_recorded_shown_listed_and_removed(typed: Callable[..., Said], path: str, tmp_path: Path) -> None:
@@ -296,8 +296,8 @@ def test_a_baseline_is_recorded_shown_listed_and_removed(typed: Callable[..., Sa
         ("show zzz", "zzz has no baseline; run: edgemon baseline record zzz"),
         ("remove quick", "quick has no such baseline; see: edgemon baseline list"),
         ("accept quick", "only 1 rounds of quick are known; run: edgemon baseline record quick"),
-        ("record failing", "no baseline recorded: failed: RuntimeError: told to raise"),
-        ("accept failing", "nothing accepted: failed: RuntimeError: told to raise"),
+        ("record failing", "no baseline recorded: failed: told to raise"),
+        ("accept failing", "nothing accepted: failed: told to raise"),
     ],
 )
 def test_a_baseline_that_cannot_be_had_is_exit_3_with_the_reason(

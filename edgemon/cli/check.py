@@ -40,6 +40,9 @@ def _platforms(settings: config.Config) -> int:
     platforms = cli.platforms()
     for one in present(platforms, Root(), settings.sensors.disable):
         print(f"platform       {one.name}: {', '.join(sensor.name for sensor in one.sensors)}")
+    for one in platforms.values():
+        if one.warning and (text := one.warning()):
+            print(f"warning        {one.name}: {text}")
     wrong = unknown(platforms, settings.sensors.disable)
     for name in wrong:
         print(f"problem        sensors.disable: {name} is no platform or sensor; see edgemon devices")

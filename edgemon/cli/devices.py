@@ -8,10 +8,11 @@ import json
 from edgemon import cli, identity
 from edgemon.collect import take
 from edgemon.metric import State, Sweep
+from edgemon.platforms import Platform
 from edgemon.survey import present
 from edgemon.sysfs import Root
 
-REMEDY = {
+REMEDIES = {
     State.DENIED: "run as root, or give the daemon's user the group that may read it",
     State.ERROR: "the kernel or the driver refuses; see the errors",
 }
@@ -27,32 +28,34 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
 def run(chosen: argparse.Namespace) -> int:
     """Detect, read once, print."""
     root = Root()
-    sweeps = {
-        one.name: [take(sensor.name, sensor, root) for sensor in one.sensors]
-        for one in present(cli.platforms(), root, ())
-    }
+    here = present(cli.platforms(), root, ())
+    sweeps = [(one, [take(sensor.name, sensor, root) for sensor in one.sensors]) for one in here]
     facts = {**identity.device(root), "id": identity.instance(root)}
     if chosen.json:
-        platforms = {name: [_plain(sweep) for sweep in taken] for name, taken in sweeps.items()}
+        platforms = {one.name: [_plain(sweep, one) for sweep in taken] for one, taken in sweeps}
         print(json.dumps({"device": facts, "platforms": platforms}, indent=2))
         return 0
     for name, value in facts.items():
         print(f"{name:<10} {value or '-'}")
-    for name, taken in sweeps.items():
-        print(f"\n{name}")
+    for one, taken in sweeps:
+        print(f"\n{one.name}")
         for sweep in taken:
-            remedy = f"  ({REMEDY[sweep.state]})" if sweep.state in REMEDY else ""
+            remedy = f"  ({_remedy(sweep, one)})" if _remedy(sweep, one) else ""
             errors = ", ".join(f"{error} {count}" for error, count in sweep.errors.items())
             count = f"{len(sweep.readings):>3} readings"
             print(f"  {sweep.source:<12} {sweep.state.value:<8} {count}  {errors}{remedy}".rstrip())
     return 0
 
 
-def _plain(sweep: Sweep) -> dict[str, object]:
+def _remedy(sweep: Sweep, platform: Platform) -> str:
+    return platform.remedies.get(sweep.state.value) or REMEDIES.get(sweep.state, "")
+
+
+def _plain(sweep: Sweep, platform: Platform) -> dict[str, object]:
     return {
         "sensor": sweep.source,
         "state": sweep.state.value,
         "readings": len(sweep.readings),
         "errors": dict(sweep.errors),
-        "remedy": REMEDY.get(sweep.state, ""),
+        "remedy": _remedy(sweep, platform),
     }

@@ -85,7 +85,7 @@ def judge(
 
 ADVICE = {
     Outcome.WRONG_OUTPUT: "compare the model file and the engine with those of the baseline",
-    Outcome.FAILED: "the message is the engine's; check model, engine and providers with edgemon check",
+    Outcome.FAILED: "check model, engine and providers: edgemon check",
     Outcome.CRASHED: "run it by hand with edgemon probe; look into the kernel log for the accelerator's driver",
     Outcome.TIMEOUT: "run it by hand with edgemon probe; a longer timeout: is needed if the model is that slow",
 }

@@ -11,8 +11,8 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from edgemon.metric import Reading
@@ -33,11 +33,16 @@ class Sensor:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A board, an accelerator or a kernel interface: whether it is here, and its sensors."""
+    """A board, an accelerator or a kernel interface: whether it is here, and its sensors.
+
+    `remedies` say, by the state of a sensor, what the owner can do about it; `warning` what else is wrong here.
+    """
 
     name: str
     detect: Callable[[Root], bool]
     sensors: tuple[Sensor, ...]
+    remedies: Mapping[str, str] = field(default_factory=dict)
+    warning: Callable[[], str] | None = None
 
 
 def discover(plugins: Sequence[tuple[str, str]] = ()) -> dict[str, Platform]:

@@ -202,4 +202,5 @@ PLATFORM = Platform(
         Sensor("temperature", temperature),
         Sensor("limits", limits, every=30),
     ),
+    warning=warning,
 )

@@ -131,9 +131,8 @@ def thermal(root: Root) -> Iterator[Reading]:
     """
     for path, ident, kind in zones(root):
         value = read(root, f"{path}/temp", CELSIUS)
-        if value == 100 and kind.lower().startswith("pmic"):
-            value = None
-        yield catalog.TEMPERATURE(value, ident, kind, "")
+        alarm = value == 100 and kind.lower().startswith("pmic")
+        yield catalog.TEMPERATURE(None if alarm else value, ident, kind, "")
 
 
 def cooling(root: Root) -> Iterator[Reading]:
@@ -145,8 +144,7 @@ def cooling(root: Root) -> Iterator[Reading]:
 
 def chips(root: Root) -> dict[str, tuple[str, str]]:
     """Identity and name of every chip by path, except those that repeat a thermal zone or a power supply."""
-    types = {kind.replace("-", "_") for _, _, kind in typed(root, "/sys/class/thermal/thermal_zone*")}
-    found = []
+    types, found = {kind.replace("-", "_") for _, _, kind in typed(root, "/sys/class/thermal/thermal_zone*")}, []
     for path in root.glob("/sys/class/hwmon/hwmon*"):
         name, device = title(root, f"{path}/name", ""), root.link(f"{path}/device")
         place = base(device) if base(device) != "device" else ""
@@ -161,7 +159,7 @@ def channels(root: Root, *patterns: str) -> Iterator[tuple[str, str, str, str]]:
     """File, channel (`temp1`), label and chip of every channel whose file matches.
 
     INA3221's in4..in6 are shunt voltages in µV, in7 and curr4 sums over rails that contain each other
-    (Documentation/hwmon/ina3221.rst): neither is a voltage or current of anything.
+    (Documentation/hwmon/ina3221.rst): neither is of anything. Its rails are named by inN_label only; NC is no rail.
     """
     paths = [path for pattern in patterns for path in root.glob(f"/sys/class/hwmon/hwmon*/{pattern}")]
     known = chips(root) if paths else {}
@@ -169,8 +167,10 @@ def channels(root: Root, *patterns: str) -> Iterator[tuple[str, str, str, str]]:
         place, _, file = path.rpartition("/")
         channel = file.partition("_")[0]
         ident, chip = known.get(place, ("", ""))
-        if ident and channel.rstrip(DIGITS) in CHANNELS and not (chip == "ina3221" and channel in PSEUDO):
-            yield path, channel, title(root, f"{place}/{channel}_label", f"{chip} {channel}"), ident
+        rail = f"in{channel[-1]}" if chip == "ina3221" else channel
+        label = title(root, f"{place}/{rail}_label", f"{chip} {channel}") if ident else "NC"
+        if channel.rstrip(DIGITS) in CHANNELS and label != "NC" and not (chip == "ina3221" and channel in PSEUDO):
+            yield path, channel, label, ident
 
 
 def sensors(root: Root) -> Iterator[Reading]:
@@ -238,7 +238,7 @@ def energy(root: Root) -> Iterator[Reading]:
 def supplies(root: Root) -> Iterator[Reading]:
     """/sys/class/power_supply/*/*, µV, µA, µW, µWh, %, 0.1 °C (Documentation/ABI/testing/sysfs-class-power).
 
-    Batteries of mice and the like (scope `Device`) are not ours. Not read often: an embedded controller takes ms.
+    Batteries of mice and the like (scope `Device`) are not ours. An embedded controller takes ms: not read often.
     """
     for path in root.glob("/sys/class/power_supply/*"):
         if root.fixed(f"{path}/scope") != "Device":

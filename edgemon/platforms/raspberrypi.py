@@ -280,4 +280,8 @@ PLATFORM = Platform(
         Sensor("clocks", clocks, every=30),
         Sensor("gpu", gpu),
     ),
+    {
+        "denied": "vcgencmd may not open its device node: add edgemon's user to group video "
+        "(usermod -aG video USER; under systemd SupplementaryGroups=video) and restart"
+    },
 )

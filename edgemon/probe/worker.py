@@ -69,7 +69,8 @@ def main() -> None:
     except MemoryError as error:
         answer["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
     except Exception as error:  # noqa: BLE001 - seam: whatever an engine raises is an answer
-        answer["detail"] = ("%s: %s" % (type(error).__name__, " ".join(str(error).split())))[:1000]
+        kind = "" if type(error) in (ValueError, RuntimeError) else "%s: " % type(error).__name__
+        answer["detail"] = (kind + " ".join(str(error).split()))[:1000] or type(error).__name__
     answer["stage"] = report.stage
     answer["peak_memory"] = peak_memory()
     report.write({"result": answer})

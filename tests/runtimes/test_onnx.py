@@ -128,11 +128,11 @@ def test_no_file_appears_in_the_home_directory(tmp_path: Path, monkeypatch: pyte
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     path = str(tmp_path / "missing.onnx")
-    assert refused(path) == f"ValueError: model {path} cannot be read: no such file or directory"
+    assert refused(path) == f"model {path} cannot be read: no such file or directory"
 
 
 def test_a_directory_for_a_model_is_named(tmp_path: Path) -> None:
-    assert refused(str(tmp_path)) == f"ValueError: model {tmp_path} cannot be read: is a directory"
+    assert refused(str(tmp_path)) == f"model {tmp_path} cannot be read: is a directory"
 
 
 def test_an_unreadable_model_is_named(tmp_path: Path) -> None:
@@ -143,13 +143,13 @@ def test_an_unreadable_model_is_named(tmp_path: Path) -> None:
     drop = "import ctypes, os, sys; p = ctypes.CDLL(None).prctl; p(24, 1, 0, 0, 0); p(24, 2, 0, 0, 0)"
     again = "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     python = interpreter(tmp_path / "python", f'exec $PYTHON -c "{drop}; {again}" "$@"')
-    assert refused(str(model), python) == f"ValueError: model {model} cannot be read: permission denied"
+    assert refused(str(model), python) == f"model {model} cannot be read: permission denied"
 
 
 def test_an_empty_model_is_named(tmp_path: Path) -> None:
     model = tmp_path / "empty.onnx"
     model.touch()
-    assert refused(str(model)) == f"ValueError: model {model} is empty"
+    assert refused(str(model)) == f"model {model} is empty"
 
 
 @pytest.mark.parametrize("length", [1, 2, 100, 10_000, SIZE // 2, SIZE - 100, SIZE - 1])
@@ -169,8 +169,7 @@ def test_a_file_that_is_no_model_is_refused_by_the_engine_with_its_path(content:
 def test_an_open_input_without_shapes_is_told_what_to_write(tmp_path: Path) -> None:
     model = models.unary(tmp_path / "open.onnx", shape=["batch", "height", 4])
     assert refused(model) == (
-        "ValueError: input x has the open shape ['batch', 'height', 4]: "
-        "give it in the probe's shapes, as in {x: [1, 1, 4]}"
+        "input x has the open shape ['batch', 'height', 4]: give it in the probe's shapes, as in {x: [1, 1, 4]}"
     )
 
 
@@ -178,33 +177,31 @@ def test_an_open_input_without_shapes_is_told_what_to_write(tmp_path: Path) -> N
 def test_shapes_that_do_not_fit_are_told_what_the_model_declares(shape: list[int], tmp_path: Path) -> None:
     model = models.unary(tmp_path / "open.onnx", shape=["batch", "height", 4])
     said = refused(model, shapes={"x": shape})
-    assert (
-        said == f"ValueError: input x has the shape ['batch', 'height', 4], which the probe's shapes {shape} do not fit"
-    )
+    assert said == f"input x has the shape ['batch', 'height', 4], which the probe's shapes {shape} do not fit"
 
 
 def test_shapes_for_an_input_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
     said = refused(models.unary(tmp_path / "model.onnx"), shapes={"image": [4]})
-    assert said == "ValueError: shapes names image; the model's inputs are x"
+    assert said == "shapes names image; the model's inputs are x"
 
 
 def test_an_input_too_large_to_make_is_refused_before_memory_is_touched(tmp_path: Path) -> None:
     said = refused(models.unary(tmp_path / "large.onnx", shape=[1 << 20, 1 << 20]))
-    assert said == "ValueError: input x has 1099511627776 elements, edgemon makes up to 2^28"
+    assert said == "input x has 1099511627776 elements, edgemon makes up to 2^28"
     model = models.unary(tmp_path / "open.onnx", shape=["n", "m"])
     assert "out of memory (limit 1024 MiB)" in refused(model, shapes={"x": [1 << 20, 1 << 20]}, memory=1024 * MIB)
 
 
 def test_an_input_type_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     model = models.length(tmp_path / "text.onnx")
-    assert refused(model) == "ValueError: input x is a tensor(string), which edgemon cannot make"
+    assert refused(model) == "input x is a tensor(string), which edgemon cannot make"
 
 
 def test_an_output_type_that_cannot_be_compared_is_named(tmp_path: Path) -> None:
     said = refused(models.classifier(tmp_path / "labels.onnx", labels=True))
-    assert said == "ValueError: output y is a tensor(string), which edgemon cannot compare"
+    assert said == "output y is a tensor(string), which edgemon cannot compare"
     said = refused(models.classifier(tmp_path / "maps.onnx", labels=False))
-    assert said == "ValueError: output y is a seq(map(int64,tensor(float))), which edgemon cannot compare"
+    assert said == "output y is a seq(map(int64,tensor(float))), which edgemon cannot compare"
 
 
 def test_missing_external_data_is_named_with_its_path(tmp_path: Path) -> None:
@@ -219,7 +216,7 @@ def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
 
 def test_a_provider_that_the_build_lacks_is_named_with_those_it_has() -> None:
     said = refused(EMBEDDED, providers=["NonsenseExecutionProvider", CPU])
-    assert said.startswith("RuntimeError: this onnxruntime has no NonsenseExecutionProvider; it has: ")
+    assert said.startswith("this onnxruntime has no NonsenseExecutionProvider; it has: ")
     assert CPU in said.split("it has: ")[1].split(", ")
 
 
