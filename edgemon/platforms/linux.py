@@ -1,10 +1,9 @@
 """What every Linux kernel tells: processors, memory, pressure, disks, network, file systems.
 
-Small files of /proc and /sys are read directly. psutil answers where it does real work at a fair price (disks, network,
-mounts, measured at 1.5 to 3 times the bare read); it is not asked for processors, because it numbers them by position,
-which is wrong as soon as one that is not the last is offline (Jetson TX2's Denver cores), nor for memory and swap,
-because its swap_memory spends most of its time on /proc/vmstat, which nobody needs here (7 times the cost of one
-reading of /proc/meminfo).
+Small files of /proc and /sys are read directly; psutil is asked where it does real work: mounts and their usage. For
+the rest it was measured at 1.1 (network), 3 (disks) and 7 times (memory and swap, most of it for /proc/vmstat) the cost
+of one reading, every second for ever, and it numbers processors by position, which is wrong as soon as one that is not
+the last is offline (Jetson TX2's Denver cores).
 """
 
 from __future__ import annotations
@@ -28,6 +27,11 @@ MEMORY = re.compile(
 PRESSURE = re.compile(r"^(some|full) .*total=(\d{1,18})$", re.MULTILINE)
 UPTIME = re.compile(r"^(\d{1,12}(?:\.\d+)?) ")
 
+DISK = re.compile(
+    r"^ *\d+ +\d+ (\S+) (\d{1,20}) \d+ (\d{1,20}) \d+ (\d{1,20}) \d+ (\d{1,20}) \d+ \d+ (\d{1,20})", re.MULTILINE
+)
+FOUR = r"(\d{1,20}) +(\d{1,20}) +(\d{1,20}) +(\d{1,20})"
+INTERFACE = re.compile(rf"^ *(\S+): *{FOUR} +\d+ +\d+ +\d+ +\d+ +{FOUR} ", re.MULTILINE)
 NO_DISK = re.compile(r"(?:loop|ram|zram|fd|sr)\d+|mmcblk\d+(?:boot\d+|gp\d+|rpmb)")
 IMAGES = frozenset({"squashfs", "erofs", "iso9660", "udf", "cramfs", "romfs"})
 READONLY = frozenset({"ro", "emergency_ro"})  # the second is ext4's since 6.15: an error stopped it, the mount says rw
@@ -172,43 +176,33 @@ def uptime(root: Root) -> Iterator[Reading]:
 
 
 def disks(root: Root) -> Iterator[Reading]:
-    """/proc/diskstats through psutil: bytes, operations, ms (Documentation/admin-guide/iostats.rst).
+    """/proc/diskstats, operations, sectors of 512 bytes, ms (Documentation/admin-guide/iostats.rst).
 
     Whole disks only: what /sys/block lists, without memory, loops, floppies, optical drives and eMMC's boot areas.
-    nowrap is off: psutil would keep a second copy of everything to hide that a 32-bit counter began anew, which
-    Prometheus and OpenTelemetry handle by themselves.
     """
     whole = {base(path) for path in root.glob("/sys/block/*")}
-    counters = root.call("psutil.disk_io_counters", perdisk=True, nowrap=False) or {}
-    for name, disk in counters.items():
+    for name, reads, read, writes, written, busy in scan(root, "/proc/diskstats", DISK):
         if name in whole and not NO_DISK.fullmatch(name):
-            yield catalog.DISK_IO(disk.get("read_bytes"), name, "read")
-            yield catalog.DISK_IO(disk.get("write_bytes"), name, "write")
-            yield catalog.DISK_OPERATIONS(disk.get("read_count"), name, "read")
-            yield catalog.DISK_OPERATIONS(disk.get("write_count"), name, "write")
-            if "busy_time" in disk:
-                yield catalog.DISK_IO_TIME(disk["busy_time"] / 1000, name)
+            yield catalog.DISK_IO(int(read) * 512.0, name, "read")
+            yield catalog.DISK_IO(int(written) * 512.0, name, "write")
+            yield catalog.DISK_OPERATIONS(float(reads), name, "read")
+            yield catalog.DISK_OPERATIONS(float(writes), name, "write")
+            yield catalog.DISK_IO_TIME(int(busy) / 1000, name)
 
 
-TRAFFIC = (
-    (catalog.NETWORK_IO, "bytes_recv", "receive"),
-    (catalog.NETWORK_IO, "bytes_sent", "transmit"),
-    (catalog.NETWORK_PACKETS, "packets_recv", "receive"),
-    (catalog.NETWORK_PACKETS, "packets_sent", "transmit"),
-    (catalog.NETWORK_ERRORS, "errin", "receive"),
-    (catalog.NETWORK_ERRORS, "errout", "transmit"),
-    (catalog.NETWORK_DROPPED, "dropin", "receive"),
-    (catalog.NETWORK_DROPPED, "dropout", "transmit"),
+TRAFFIC = tuple(
+    (metric, direction)
+    for direction in ("receive", "transmit")
+    for metric in (catalog.NETWORK_IO, catalog.NETWORK_PACKETS, catalog.NETWORK_ERRORS, catalog.NETWORK_DROPPED)
 )
 
 
 def network(root: Root) -> Iterator[Reading]:
-    """/proc/net/dev through psutil: bytes and packets, all but lo (Documentation/networking/statistics.rst)."""
-    counters = root.call("psutil.net_io_counters", pernic=True, nowrap=False) or {}
-    for name, interface in counters.items():
+    """/proc/net/dev, bytes and packets, all but lo (Documentation/networking/statistics.rst)."""
+    for name, *counts in scan(root, "/proc/net/dev", INTERFACE):
         if name != "lo":
-            for metric, key, direction in TRAFFIC:
-                yield metric(interface.get(key), name, direction)
+            for (metric, direction), count in zip(TRAFFIC, counts, strict=True):
+                yield metric(float(count), name, direction)
 
 
 def links(root: Root) -> Iterator[Reading]:
@@ -262,12 +256,12 @@ PLATFORM = Platform(
         Sensor("cpu", cpu),
         Sensor("frequency", frequency),
         Sensor("throttles", throttles),
-        Sensor("load", load),
+        Sensor("load", load, every=5),
         Sensor("memory", memory),
         Sensor("pressure", pressure),
         Sensor("disks", disks),
         Sensor("network", network),
-        Sensor("links", links),
+        Sensor("links", links, every=5),
         Sensor("filesystems", filesystems, every=10),
         Sensor("uptime", uptime),
     ),
