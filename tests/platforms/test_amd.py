@@ -15,6 +15,7 @@ from edgemon.metric import Metric
 from edgemon.platforms import Platform, amd
 from tests import devices
 from tests.devices import implausible, values, write
+from tests.platforms import fuzz
 
 Machine = Callable[[str], devices.Captured]
 
@@ -135,8 +136,7 @@ GARBAGE = st.one_of(
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, devices.Captured]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    return {device: devices.unpack(device, folder / device) for device in MINE}
+    return fuzz.unpacked(tmp_path_factory, MINE)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -145,19 +145,7 @@ def test_no_contents_of_any_file_raise_or_become_an_implausible_number(
     place: tuple[str, str], garbage: bytes, fate: str, roots: dict[str, devices.Captured]
 ) -> None:
     device, path = place
-    failing = {path: getattr(errno, fate)} if fate.startswith("E") else {}
-    root = devices.Captured(roots[device].path, failing)
-    file = Path(root.path, path.strip("/"))
-    original = file.read_bytes()
-    try:
-        if fate == "vanish":
-            devices.sweep(root, amd.PLATFORM)
-            file.unlink()
-        elif not failing:
-            file.write_bytes(garbage)
-        readings = devices.sweep(root, amd.PLATFORM)
-    finally:
-        file.write_bytes(original)
+    readings = fuzz.spoil(roots[device], path, garbage, fate, (amd.PLATFORM,))
     assert not [reading for reading in readings if implausible(reading)]
     for metric, (low, high) in BOUNDS.items():
         assert all(value is None or low <= value <= high for value in values(readings, metric).values())

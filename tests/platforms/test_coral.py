@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edgemon.metric import Reading
 from edgemon.platforms import Platform, coral
 from tests import devices
 from tests.devices import values, write
+from tests.platforms import fuzz
 
 Machine = Callable[[str], devices.Captured]
 
@@ -180,8 +180,7 @@ FILES = [(device, entry.path) for device in HOSTS for entry in devices.entries(d
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, devices.Captured]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    return {device: devices.unpack(device, folder / device) for device in HOSTS}
+    return fuzz.unpacked(tmp_path_factory, HOSTS)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -193,18 +192,5 @@ def test_no_contents_of_any_file_raise_or_become_an_implausible_number(
 ) -> None:
     """Garbage, a failing read, and a file that vanishes between listing and reading."""
     device, path = place
-    failing = {path: getattr(errno, fate)} if fate.startswith("E") else {}
-    root = devices.Captured(roots[device].path, failing)
-    file = Path(root.path, path.strip("/"))
-    original = file.read_bytes()
-    try:
-        if fate == "vanish":
-            devices.sweep(root, coral.PLATFORM)
-            file.unlink()
-        elif not failing:
-            file.write_bytes(garbage)
-        coral.detect(root)
-        readings = devices.sweep(root, coral.PLATFORM)
-    finally:
-        file.write_bytes(original)
+    readings = fuzz.spoil(roots[device], path, garbage, fate, (coral.PLATFORM,))
     assert not [reading for reading in readings if implausible(reading)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edgemon.metric import Reading
 from edgemon.platforms import Platform, devfreq, rockchip
 from tests import devices
 from tests.devices import values, write
+from tests.platforms import fuzz
 
 Machine = Callable[[str], devices.Captured]
 
@@ -154,8 +154,7 @@ FUZZED = [
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, devices.Captured]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    return {device: devices.unpack(device, folder / device) for device in DEVICES}
+    return fuzz.unpacked(tmp_path_factory, DEVICES)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
@@ -167,20 +166,6 @@ def test_no_contents_of_any_file_raise_or_become_an_implausible_number(
 ) -> None:
     """Garbage, a failing read, and a file that vanishes between listing and reading; for devfreq and rockchip."""
     device, path = place
-    failing = {path: getattr(errno, fate)} if fate.startswith("E") else {}
-    root = devices.Captured(roots[device].path, failing)
-    file = Path(root.path, path.strip("/"))
-    original = file.read_bytes()
-    platforms = (devfreq.PLATFORM, rockchip.PLATFORM)
-    try:
-        if fate == "vanish":
-            for platform in platforms:
-                devices.sweep(root, platform)
-            file.unlink()
-        elif not failing:
-            file.write_bytes(garbage)
-        readings = [reading for platform in platforms for reading in devices.sweep(root, platform)]
-    finally:
-        file.write_bytes(original)
+    readings = fuzz.spoil(roots[device], path, garbage, fate, (devfreq.PLATFORM, rockchip.PLATFORM))
     assert not [reading for reading in readings if implausible(reading)]
     assert all(label.isprintable() for reading in readings for label in reading.labels)

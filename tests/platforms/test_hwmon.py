@@ -14,6 +14,7 @@ from edgemon import catalog
 from edgemon.platforms import Platform, hwmon, linux
 from tests import devices
 from tests.devices import implausible, values, write
+from tests.platforms import fuzz
 
 Machine = Callable[[str], devices.Captured]
 
@@ -252,8 +253,7 @@ FUZZED = [(d, e.path) for d, e in FILES if not (e.target or e.path.endswith("/")
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, devices.Captured]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    return {device: devices.unpack(device, folder / device) for device in devices.DEVICES}
+    return fuzz.unpacked(tmp_path_factory, devices.DEVICES)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
@@ -265,19 +265,5 @@ def test_no_contents_of_any_file_raise_or_become_an_implausible_number(
 ) -> None:
     """Garbage, a failing read, and a file that vanishes between listing and reading."""
     device, path = place
-    failing = {path: getattr(errno, fate)} if fate.startswith("E") else {}
-    root = devices.Captured(roots[device].path, failing)
-    file = Path(root.path, path.strip("/"))
-    original = file.read_bytes()
-    platforms = (linux.PLATFORM, hwmon.PLATFORM)
-    try:
-        if fate == "vanish":
-            for platform in platforms:
-                devices.sweep(root, platform)
-            file.unlink()
-        elif not failing:
-            file.write_bytes(garbage)
-        readings = [reading for platform in platforms for reading in devices.sweep(root, platform)]
-    finally:
-        file.write_bytes(original)
+    readings = fuzz.spoil(roots[device], path, garbage, fate, (linux.PLATFORM, hwmon.PLATFORM))
     assert not [reading for reading in readings if implausible(reading)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from edgemon.metric import Metric, Reading
 from edgemon.platforms import Platform, devfreq, hwmon, jetson
 from tests import devices
 from tests.devices import values, write
+from tests.platforms import fuzz
 
 Machine = Callable[[str], devices.Captured]
 JTOP = "edgemon.sources.jtop.latest()"
@@ -329,8 +329,7 @@ def implausible(reading: Reading) -> bool:
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, devices.Captured]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    return {device: devices.unpack(device, folder / device) for device in {device for device, _ in FILES}}
+    return fuzz.unpacked(tmp_path_factory, {device for device, _ in FILES})
 
 
 @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
@@ -344,17 +343,5 @@ def test_no_contents_of_any_file_raise_or_become_an_implausible_number(
 ) -> None:
     """Garbage, a failing read, and a file that vanishes between listing and reading."""
     device, path = place
-    root = devices.Captured(roots[device].path, {path: getattr(errno, fate)} if fate.startswith("E") else {})
-    file = Path(root.path, path.strip("/"))
-    original = file.read_bytes()
-    try:
-        if fate == "vanish":
-            read(root)
-            file.unlink()
-        elif fate == "write":
-            file.write_bytes(garbage)
-        jetson.detect(root)
-        readings = read(root)
-    finally:
-        file.write_bytes(original)
+    readings = fuzz.spoil(roots[device], path, garbage, fate, (jetson.PLATFORM,))
     assert not [reading for reading in readings if implausible(reading)]

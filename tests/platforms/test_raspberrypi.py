@@ -16,6 +16,7 @@ from edgemon.metric import Metric, Reading, State
 from edgemon.platforms import Platform, Sensor, raspberrypi
 from tests import devices
 from tests.devices import values, write
+from tests.platforms import fuzz
 
 Machine = Callable[[str], devices.Captured]
 
@@ -311,8 +312,7 @@ FUZZED = [(d, e.path) for d, e in FILES if not (e.target or e.path.endswith("/")
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, devices.Captured]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    return {device: devices.unpack(device, folder / device) for device in BOARDS}
+    return fuzz.unpacked(tmp_path_factory, BOARDS)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -324,19 +324,7 @@ def test_no_contents_of_any_file_raise_or_become_an_implausible_number(
 ) -> None:
     """Garbage, a failing read, and a file that vanishes between listing and reading."""
     device, path = place
-    failing = {path: getattr(errno, fate)} if fate.startswith("E") else {}
-    root = devices.Captured(roots[device].path, {**roots[device].failures, **failing})
-    file = Path(root.path, path.strip("/"))
-    original = file.read_bytes()
-    try:
-        if fate == "vanish":
-            devices.sweep(root, raspberrypi.PLATFORM)
-            file.unlink()
-        elif not failing:
-            file.write_bytes(garbage)
-        readings = devices.sweep(root, raspberrypi.PLATFORM)
-    finally:
-        file.write_bytes(original)
+    readings = fuzz.spoil(roots[device], path, garbage, fate, (raspberrypi.PLATFORM,))
     assert not [reading for reading in readings if implausible(reading)]
 
 
