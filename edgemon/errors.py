@@ -3,6 +3,7 @@
 EdgemonError
 ├── ConfigError      the configuration cannot be used; carries every problem found, not only the first
 ├── SetupError       the environment refuses: port in use, state directory locked, probe unknown
+├── CaptureError     a file is no capture; says which line
 └── CatalogError     code asked for a metric or a label the catalogue does not declare
 
 Broad `except Exception` stands at four seams only, each turning the failure into data: loading a plugin
@@ -29,6 +30,10 @@ class ConfigError(EdgemonError, ValueError):
 
 class SetupError(EdgemonError, RuntimeError):
     """The environment refuses what was asked; says what to do about it."""
+
+
+class CaptureError(EdgemonError, ValueError):
+    """A file that is no capture, or cannot be read; names the line."""
 
 
 class CatalogError(EdgemonError, TypeError):

@@ -1,8 +1,8 @@
 """Root: the one way a sensor reads this machine, so that a test can put another machine in its place.
 
-Kernel files are read relative to a root directory; library calls (psutil) go through `call`, which a root that is not
-the live machine answers from `calls.json` in its directory. What cannot be read is None and counted by errno: absent
-is never zero.
+Kernel files are read relative to a root directory, library calls (psutil) go through `call`, programs through `run`. A
+capture answers all three (`capture.Replay`), a mere directory the first. What cannot be read is None and counted by
+errno: absent is never zero.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ from __future__ import annotations
 import errno
 import fnmatch
 import importlib
-import json
 import math
 import os
 import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from edgemon.errors import SetupError
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
 NATURAL = re.compile(r"(\d+)")
@@ -75,7 +72,6 @@ class Root:
         self.errors: Counter[str] = Counter()
         self._clock = clock
         self._memory: dict[tuple[str, str], tuple[float, Any]] = {}
-        self._calls: dict[str, Any] | None = None
 
     def view(self) -> Root:
         """The same machine with an empty error tally."""
@@ -87,17 +83,10 @@ class Root:
     def text(self, path: str) -> str | None:
         """Contents without surrounding blanks and NULs, or None; not more than 64 KiB are read."""
         try:
-            fd = os.open(self.path + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+            return self.read(path).decode("utf-8", "replace").strip(" \t\r\n\0")
         except OSError as error:
             self._failed(error)
             return None
-        try:
-            return os.read(fd, LONGEST).decode("utf-8", "replace").strip(" \t\r\n\0")
-        except OSError as error:
-            self._failed(error)
-            return None
-        finally:
-            os.close(fd)
 
     def number(self, path: str, scale: float = 1.0) -> float | None:
         """The decimal number a file holds times `scale`; anything else is None and counted as `unparsable`."""
@@ -127,56 +116,64 @@ class Root:
         found: list[str] = self._remember("glob", pattern, self._glob)
         return found
 
-    def exists(self, path: str) -> bool:
-        """Whether the path is there; nothing is counted."""
-        return os.path.exists(self.path + path)
-
     def link(self, path: str) -> str:
         """Where the path leads after every symbolic link, as a path of this machine. Kept for half a minute."""
-        where: str = self._remember("link", path, self._link)
+        where: str = self._remember("link", path, self.real)
         return where
 
-    def _link(self, path: str) -> str:
-        real = os.path.realpath(self.path + path)
-        return real[len(os.path.realpath(self.path or "/").rstrip("/")) :] if not self.live else real
-
     def call(self, name: str, **kwargs: object) -> Any:
-        """Ask a library: live, or from `calls.json`, whose keys are `psutil.cpu_times(percpu=True)`.
+        """Ask a library, `module.function`, and take its answer as dicts, lists and scalars.
 
         None where there is no answer; what the library raises for a file or device that is gone is counted.
         """
-        if self.live:
-            try:
-                return live_call(name, **kwargs)
-            except OSError as error:
-                self._failed(error)
-            except NotImplementedError:
-                pass
-            return None
-        return self._answer(f"{name}({', '.join(f'{key}={value!r}' for key, value in kwargs.items())})")
+        try:
+            return self.ask(name, kwargs)
+        except OSError as error:
+            self._failed(error)
+        except NotImplementedError:
+            pass
+        return None
 
     def run(self, *command: str, timeout: float = 2.0) -> str | None:
         """What a program prints, or None: not there, failed, too slow. Only for sensors asked every 10 s or less."""
-        if not self.live:
-            text: str | None = self._answer(f"run {' '.join(command)}")
-            return text
         try:
-            return live_run(command, timeout)
+            return self.execute(command, timeout)
         except OSError as error:
             self._failed(error)
             return None
 
-    def _answer(self, key: str) -> Any:
-        if self._calls is None:
-            text = self.text("/calls.json")
-            try:
-                found = json.loads(text) if text else {}
-            except ValueError:
-                found = None
-            if not isinstance(found, dict):
-                raise SetupError(f"{self.path}/calls.json: must be a JSON object of calls and their answers")
-            self._calls = found
-        return self._calls.get(key)
+    # What follows is the machine itself: all a captured or a recorded machine has to put in its place.
+
+    def read(self, path: str) -> bytes:
+        """The first 64 KiB of a file, or OSError."""
+        fd = os.open(self.path + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            return os.read(fd, LONGEST)
+        finally:
+            os.close(fd)
+
+    def names(self, folder: str) -> list[str]:
+        """What is in a directory, or OSError."""
+        return os.listdir(f"{self.path}{folder}/")
+
+    def exists(self, path: str) -> bool:
+        """Whether the path is there; nothing is counted."""
+        return os.path.exists(self.path + path)
+
+    def real(self, path: str) -> str:
+        """Where the path leads after every symbolic link, as a path of this machine."""
+        real = os.path.realpath(self.path + path)
+        return real if self.live else real[len(os.path.realpath(self.path).rstrip("/")) :]
+
+    def ask(self, name: str, kwargs: Mapping[str, object]) -> Any:
+        """The answer of a library; OSError, or NotImplementedError. A mere tree of files has no libraries."""
+        return live_call(name, **kwargs) if self.live else None
+
+    def execute(self, command: tuple[str, ...], timeout: float, /) -> str:
+        """What a program prints, or OSError."""
+        if self.live:
+            return live_run(command, timeout)
+        raise FileNotFoundError(errno.ENOENT, "a tree of files has no programs")
 
     def _failed(self, error: OSError) -> None:
         name = errno.errorcode.get(error.errno or 0, "unknown")
@@ -201,7 +198,7 @@ class Root:
         if not any(mark in part for mark in "*?["):
             return [f"{base}/{part}"] if self.exists(f"{base}/{part}") else []
         try:
-            names = os.listdir(f"{self.path}{base}/")
+            names = self.names(base)
         except OSError as error:
             self._failed(error)
             return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from pathlib import Path
@@ -73,11 +72,11 @@ def test_glob_sorts_naturally_and_does_not_cross_slashes(tmp_path: Path) -> None
     assert sorted(["b10", "b9", "a"], key=natural) == ["a", "b9", "b10"]
 
 
-def test_calls_of_a_captured_machine_are_answered_from_its_file(tmp_path: Path) -> None:
-    (tmp_path / "calls.json").write_text(json.dumps({"psutil.cpu_count(logical=True)": 6}))
+def test_a_mere_tree_of_files_answers_no_call_and_runs_no_program(tmp_path: Path) -> None:
     root = Root(str(tmp_path))
-    assert root.call("psutil.cpu_count", logical=True) == 6
-    assert root.call("psutil.cpu_count", logical=False) is None
+    assert root.call("psutil.cpu_count", logical=True) is None
+    assert root.run("true") is None
+    assert not root.errors
 
 
 def test_a_live_call_that_fails_is_counted_and_none() -> None:

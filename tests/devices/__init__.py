@@ -1,29 +1,23 @@
-"""Captures of real machines, one text file each, and the root a sensor reads instead of this machine.
+"""Captures of real machines (`edgemon.capture`), one file each, and the root a sensor reads instead of this machine.
 
-`<device>.capture` begins with `# source:` lines that say where the facts come from. Then each entry starts with `== `:
-
-    == /sys/class/thermal/thermal_zone0/type        a file; its contents are the lines up to the next entry
-    cpu-thermal
-    == /sys/class/hwmon/hwmon0 -> ../../devices/x   a symbolic link, always relative
-    == /sys/class/thermal/thermal_zone2/temp !EAGAIN   a file that is listed but whose reading fails
-    == /sys/block/sda/                              an empty directory
-    == /calls.json                                  answers of library calls, as Root.call reads them
-
-`<device>.prom` holds what edgemon makes of it, one section a platform; `pytest --golden` rewrites the sections tested.
+`<device>.prom` holds what edgemon makes of `<device>.capture`, one section a platform; `pytest --golden` rewrites the
+sections tested.
 """
 
 from __future__ import annotations
 
 import copy
 import errno
+import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edgemon import catalog
+from edgemon.capture import called, load
 from edgemon.metric import Kind, Metric, Reading
 from edgemon.platforms import Platform
 from edgemon.sysfs import Root
@@ -48,7 +42,7 @@ DEVICES = sorted(path.stem for path in HERE.glob("*.capture"))
 
 
 class Entry(NamedTuple):
-    """One `==` of a capture."""
+    """One `==` of a capture; the calls are together, as /calls.json."""
 
     path: str
     target: str
@@ -57,7 +51,7 @@ class Entry(NamedTuple):
 
 
 class Captured(Root):
-    """A captured machine; reading one of `failures` fails with that errno, which no real directory can do."""
+    """A captured machine in a directory, where tests can spoil it; reading one of `failures` fails with that errno."""
 
     def __init__(self, path: str, failures: dict[str, int] | None = None) -> None:
         super().__init__(path)
@@ -68,22 +62,40 @@ class Captured(Root):
         other.errors = Counter()
         return other
 
-    def text(self, path: str) -> str | None:
+    def read(self, path: str) -> bytes:
         code = self.failures.get(path)
         if code is None:
-            return super().text(path)
-        self._failed(OSError(code, os.strerror(code)))
-        return None
+            return super().read(path)
+        raise OSError(code, os.strerror(code))
+
+    def ask(self, name: str, kwargs: Mapping[str, object]) -> Any:
+        return self._answer(called(name, kwargs).removeprefix("call "))
+
+    def execute(self, command: tuple[str, ...], _timeout: float, /) -> str:
+        text: str | None = self._answer(f"run {' '.join(command)}")
+        if text is None:
+            raise FileNotFoundError(errno.ENOENT, command[0])
+        return text
+
+    def _answer(self, key: str) -> Any:
+        if not self.exists("/calls.json"):
+            return None
+        return json.loads(self.read("/calls.json")).get(key)
 
 
 def entries(device: str) -> Iterator[Entry]:
     """The entries of a capture."""
-    text = (HERE / f"{device}.capture").read_text("utf-8")
-    for block in text.split("\n== ")[1:]:
-        head, _, body = block.partition("\n")
-        path, _, target = head.partition(" -> ")
-        path, _, failure = path.partition(" !")
-        yield Entry(path, target, failure, body + "\n")
+    (moment,) = load(str(HERE / f"{device}.capture")).moments
+    calls: dict[str, Any] = {}
+    for key, entry in moment.entries.items():
+        if key.startswith("call "):
+            calls[key.removeprefix("call ")] = json.loads(entry.body)
+        elif key.startswith("run "):
+            calls[key] = entry.body.decode()
+        else:
+            yield Entry(key, entry.target, entry.failure, entry.body.decode())
+    if calls:
+        yield Entry("/calls.json", "", "", json.dumps(calls))
 
 
 def unpack(device: str, folder: Path) -> Captured:
