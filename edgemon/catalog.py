@@ -18,7 +18,8 @@ TARGET_INFO = Metric(
     "target.info",
     "",
     INFO,
-    "Who exports: the OpenTelemetry resource attributes; service.instance.id is the same after every restart.",
+    "Who exports: the OpenTelemetry resource attributes; service.instance.id is the same after every restart. "
+    "edgemon.simulated is true where a capture is replayed.",
     (
         "service.name",
         "service.instance.id",
@@ -28,6 +29,7 @@ TARGET_INFO = Metric(
         "os.description",
         "device.manufacturer",
         "device.model.identifier",
+        "edgemon.simulated",
     ),
 )
 BUILD_INFO = Metric("edgemon.build.info", "", INFO, "Version of edgemon and of its Python.", ("version", "python"))
@@ -194,7 +196,7 @@ PROBE_INFO = Metric(
     "edgemon.probe.info",
     "",
     INFO,
-    "What the last run of a probe measured; simulated is true for the fake runtime.",
+    "What the last run of a probe measured; simulated is true for the fake runtime and in a replay.",
     ("probe", "runtime", "runtime_version", "model", "model_digest", "fingerprint", "simulated"),
 )
 PROBE_OUTCOME = Metric(

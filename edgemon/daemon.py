@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform as machine
 import resource
 import signal
 import socket
@@ -273,7 +272,8 @@ class Daemon:
         return Overview(self._device(), identity.system(self._root), rows, probes)
 
     def _device(self) -> str:
-        return " ".join(identity.model(self._root)).strip() or machine.node()
+        name = " ".join(identity.model(self._root)).strip() or identity.host(self._root) or "unnamed device"
+        return name if self._root.live else f"{name} (simulated)"
 
 
 def _level(finding: Finding) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-from functools import cache
 
 from edgemon import __version__, catalog
 from edgemon.digest import digest
@@ -31,7 +29,7 @@ def instance(root: Root) -> str:
     devices apart whose cards were cloned from one image, machine id and all.
     """
     parts = [root.fixed("/etc/machine-id") or "", root.fixed("/proc/device-tree/serial-number") or _address(root)]
-    raw = digest("edgemon/" + "/".join(parts if any(parts) else [platform.node()]), 16).hex()
+    raw = digest("edgemon/" + "/".join(parts if any(parts) else [host(root)]), 16).hex()
     return f"{raw[:8]}-{raw[8:12]}-8{raw[13:16]}-a{raw[17:20]}-{raw[20:]}"  # RFC 9562, version 8: made by our own rule
 
 
@@ -46,8 +44,9 @@ def target(root: Root) -> Reading:
     """The resource, as the target_info that OpenTelemetry's Prometheus translation defines."""
     maker, name = model(root)
     return catalog.TARGET_INFO(
-        1.0, "edgemon", instance(root), __version__, platform.node(), _architecture(), system(root), maker, name
-    )
+        1.0, "edgemon", instance(root), __version__, host(root), _architecture(root), system(root), maker, name,
+        "" if root.live else "true",
+    )  # fmt: skip
 
 
 def build() -> Reading:
@@ -59,7 +58,18 @@ def system(root: Root) -> str:
     """The distribution's own name for itself."""
     lines = (root.fixed("/etc/os-release") or "").splitlines()
     values = dict(line.split("=", 1) for line in lines if "=" in line)
-    return values.get("PRETTY_NAME", "").strip('"') or platform.system()
+    return values.get("PRETTY_NAME", "").strip('"') or "Linux"
+
+
+def uname(root: Root) -> list[str]:
+    """System, host name, release, version, machine (uname(2)); empty where a capture does not tell."""
+    told = root.call("os.uname")
+    return [str(one) for one in told] if isinstance(told, list) and len(told) == 5 else [""] * 5
+
+
+def host(root: Root) -> str:
+    """The host name."""
+    return uname(root)[1]
 
 
 def device(root: Root) -> dict[str, str]:
@@ -69,21 +79,22 @@ def device(root: Root) -> dict[str, str]:
     }
     return {
         "device": " ".join(part for part in model(root) if part),
-        "cpu": cpu(root.path),
-        "arch": platform.machine(),
-        "kernel": platform.release(),
+        "cpu": cpu(root),
+        "arch": uname(root)[4],
+        "kernel": uname(root)[2],
         "os": system(root),
         "governor": ",".join(sorted(governors)),
     }
 
 
-@cache
-def cpu(path: str) -> str:
+def cpu(root: Root) -> str:
     """The CPU's name and how many there are (/proc/cpuinfo)."""
-    lines = (Root(path).text("/proc/cpuinfo") or "").splitlines()
+    lines = (root.fixed("/proc/cpuinfo") or "").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "CPU part"))]
-    return f"{names[0] if names else ''} x{os.cpu_count()}".strip()
+    count = sum(line.startswith("processor") for line in lines)
+    return f"{names[0] if names else ''} x{count}".strip() if count else ""
 
 
-def _architecture() -> str:
-    return ARCHITECTURES.get(platform.machine(), platform.machine())
+def _architecture(root: Root) -> str:
+    machine = uname(root)[4]
+    return ARCHITECTURES.get(machine, machine)

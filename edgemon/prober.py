@@ -151,17 +151,17 @@ class Prober:
         if self._succeeded is not None:
             yield catalog.PROBE_LAST_SUCCESS(self._succeeded, name)
         if self.finding:
-            yield from result_readings(self.finding.result, self.finding.fingerprint, self.probe)
+            yield from result_readings(self.finding.result, self.finding.fingerprint, self.probe, not self._root.live)
             yield from verdict_readings(self.finding, name)
 
 
-def result_readings(result: Result, mark: str, probe: config.Probe) -> Iterator[Reading]:
-    """What one result says."""
+def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bool = False) -> Iterator[Reading]:
+    """What one result says; in a replay it was measured on another device than the one that is shown."""
     name, facts = result.probe, result.facts
     model = os.path.basename(probe.model)
     yield catalog.PROBE_INFO(
         1.0, name, probe.runtime, str(facts.get("runtime_version", "")), model,
-        str(facts.get("model_sha256", ""))[:12], mark, "true" if facts.get("simulated") else "",
+        str(facts.get("model_sha256", ""))[:12], mark, "true" if facts.get("simulated") or replayed else "",
     )  # fmt: skip
     for outcome in Outcome:
         yield catalog.PROBE_OUTCOME(float(outcome is result.outcome), name, outcome.value)

@@ -50,7 +50,7 @@ class Running:
 
 @contextmanager
 def running(
-    where: Path, env: Mapping[str, str] | None = None, ready: bool = True, **settings: Any
+    where: Path, env: Mapping[str, str] | None = None, ready: bool = True, root: str = "", **settings: Any
 ) -> Iterator[Running]:
     """`edgemon run` with these settings on a free loopback port; ready by default, and always stopped in the end."""
     config = {"listen": "127.0.0.1:0", "state_dir": str(where / "state"), **settings}
@@ -58,6 +58,7 @@ def running(
     (where / "state").mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(HERE), **(env or {})}
     command = [sys.executable, "-m", "edgemon", "run", "--config", str(where / "edgemon.yml")]
+    command += ["--root", root] if root else []
     with (where / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 import uuid
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgemon import identity
+from edgemon.capture import parse
+from edgemon.replay import Replay
 from edgemon.sysfs import Root
 
 ID, SERIAL = "0123456789abcdef0123456789abcdef", "1424720012345"
@@ -75,13 +79,11 @@ def test_machine_id_and_serial_do_not_run_together(tmp_path: Path) -> None:
     assert one != identity.instance(machine(tmp_path / "2", machine_id="a", tree_serial="bc"))
 
 
-def test_without_machine_id_and_serial_the_host_name_is_who_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_machine_id_and_serial_the_host_name_is_who_it_is() -> None:
     ids = set()
     for name in ("kitchen", "kitchen", "garden"):
-        monkeypatch.setattr("platform.node", lambda name=name: name)
-        ids.add(identity.instance(machine(tmp_path)))
+        uname = f'== call os.uname()\n["Linux", "{name}", "6.6.20", "#1", "aarch64"]'
+        ids.add(identity.instance(Replay(parse(uname))))
     assert len(ids) == 2
 
 
@@ -120,7 +122,7 @@ def test_the_cpu_is_named_by_its_model_or_part(tmp_path: Path) -> None:
         [("model name\t: Cortex: A76 (r4)", "Cortex: A76 (r4)"), ("CPU part\t: 0xd0b", "0xd0b")]
     ):
         root = machine(tmp_path / str(number), cpuinfo=f"processor\t: 0\n{line}\n")
-        assert re.fullmatch(re.escape(name) + r" x\d+", identity.cpu(root.path))
+        assert identity.cpu(root) == f"{name} x1"
 
 
 def test_the_target_is_the_resource_of_opentelemetry(tmp_path: Path) -> None:
@@ -129,4 +131,13 @@ def test_the_target_is_the_resource_of_opentelemetry(tmp_path: Path) -> None:
     assert labels["service_name"] == "edgemon"
     assert labels["service_instance_id"] == identity.instance(machine(tmp_path))
     assert (labels["device_manufacturer"], labels["device_model_identifier"]) == ("NVIDIA", "NVIDIA Jetson Orin Nano")
-    assert labels["host_arch"]
+    assert labels["edgemon_simulated"] == "true"
+
+
+def test_this_machine_tells_its_name_architecture_and_kernel() -> None:
+    reading = identity.target(Root())
+    labels = dict(zip(reading.metric.prometheus_labels, reading.labels, strict=True))
+    assert (labels["host_name"], labels["edgemon_simulated"]) == (platform.node(), "")
+    assert labels["host_arch"] in {"amd64", "arm64", "arm32", "x86"}
+    assert identity.device(Root())["kernel"] == platform.release()
+    assert identity.cpu(Root()).endswith(f" x{os.cpu_count()}")

@@ -23,8 +23,8 @@ LAYERS = (
     ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes"),
     ("collect", "judge.baseline", "replay"),
     ("judge.verdict", "archive"),
-    ("prober",),
-    ("survey", "sinks"),
+    ("prober", "mask"),
+    ("survey", "sinks", "record"),
     ("daemon",),
     ("cli", "__main__"),
 )

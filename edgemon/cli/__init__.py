@@ -17,15 +17,18 @@ import sys
 from collections.abc import Sequence
 
 from edgemon import __version__, logs
+from edgemon.capture import load
 from edgemon.config import Config
-from edgemon.errors import ConfigError, EdgemonError
+from edgemon.errors import CaptureError, ConfigError, EdgemonError
 from edgemon.platforms import Platform, discover
+from edgemon.replay import Replay
+from edgemon.sysfs import Root
 
-COMMANDS = ("run", "check", "devices", "sense", "probe", "baseline", "metrics", "config")
+COMMANDS = ("run", "check", "devices", "sense", "probe", "baseline", "capture", "metrics", "config")
 EXIT = """exit status:
   0   done, and all is well
   1   done, and something is wrong: a probe is degraded or failing, a check found problems
-  2   the command line or the configuration is wrong
+  2   the command line, the configuration or a capture is wrong
   3   the environment refuses: port in use, state directory locked or read-only
   130 interrupted
 
@@ -84,11 +87,22 @@ def configured(of: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return of
 
 
+def rooted(of: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add --root."""
+    of.add_argument("--root", metavar="CAPTURE", help="read a capture instead of this machine; it plays in real time")
+    return of
+
+
+def root(chosen: argparse.Namespace) -> Root:
+    """The machine to read: this one, or what --root says."""
+    return Replay(load(chosen.root), chosen.root) if chosen.root else Root()
+
+
 def settings(path: str | None) -> Config:
     """The validated configuration; pydantic is imported only here, since `edgemon run` must not carry it."""
-    from edgemon.schema import load  # noqa: PLC0415
+    from edgemon import schema  # noqa: PLC0415
 
-    return load(path)
+    return schema.load(path)
 
 
 def platforms() -> dict[str, Platform]:
@@ -106,6 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _act(arguments)
     except ConfigError as error:
         return _say("\n".join(error.problems), 2)
+    except CaptureError as error:
+        return _say(str(error), 2)
     except EdgemonError as error:
         return _say(str(error), 3)
     except BrokenPipeError:  # `edgemon metrics | head`

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
+import tempfile
 
 from edgemon import cli, logs
+
+log = logging.getLogger("edgemon")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Declare the command."""
     text = "Run the daemon. It senses, probes and serves /metrics until SIGTERM; SIGHUP reads the configuration again."
-    return cli.configured(cli.command(commands, "run", text))
+    return cli.rooted(cli.configured(cli.command(commands, "run", text)))
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -18,4 +23,9 @@ def run(chosen: argparse.Namespace) -> int:
     from edgemon import daemon  # noqa: PLC0415 - the daemon's parts are no other command's cost
 
     logs.to_stderr()
-    return daemon.Daemon(chosen.config).run()
+    if not chosen.root:
+        return daemon.Daemon(chosen.config).run()
+    with tempfile.TemporaryDirectory(prefix="edgemon-replay-") as folder:
+        os.environ["STATE_DIRECTORY"] = folder  # a replay leaves nothing behind, unless state_dir: says where
+        log.warning("simulated: %s is replayed, probes run on this machine", chosen.root)
+        return daemon.Daemon(chosen.config, cli.root(chosen)).run()

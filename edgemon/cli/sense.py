@@ -9,19 +9,19 @@ from edgemon import cli
 from edgemon.collect import Source, take
 from edgemon.metric import Reading, State, Sweep
 from edgemon.survey import present
-from edgemon.sysfs import Root
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Declare the command."""
-    it = cli.configured(cli.command(commands, "sense", "Read every sensor once. Print what they say, and exit."))
+    it = cli.command(commands, "sense", "Read every sensor once. Print what they say, and exit.")
+    cli.rooted(cli.configured(it))
     it.add_argument("--json", action="store_true", help="print JSON")
     return it
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Read and print."""
-    root = Root()
+    root = cli.root(chosen)
     here = present(cli.platforms(), root, cli.settings(chosen.config).sensors.disable)
     sources = [Source(platform.name, sensor) for platform in here for sensor in platform.sensors]
     sweeps = [take(source.name, source.sensor, root) for source in sources]

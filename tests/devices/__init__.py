@@ -84,8 +84,8 @@ class Captured(Root):
 
 
 def entries(device: str) -> Iterator[Entry]:
-    """The entries of a capture."""
-    (moment,) = load(str(HERE / f"{device}.capture")).moments
+    """The entries of a capture at its first moment."""
+    moment = load(str(HERE / f"{device}.capture")).moments[0]
     calls: dict[str, Any] = {}
     for key, entry in moment.entries.items():
         if key.startswith("call "):
