@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import hardware
+from edgemon import hardware, inference
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -191,92 +191,8 @@ ARCHIVE_STATE = Metric(
 )
 ARCHIVE_ERRORS = Metric("edgemon.archive.errors", "{error}", COUNTER, "Writes to the archive that failed.")
 
-# Probes
-PROBE_INFO = Metric(
-    "edgemon.probe.info",
-    "",
-    INFO,
-    "What the last run of a probe measured; simulated is true for the fake runtime and in a replay.",
-    ("probe", "runtime", "runtime_version", "model", "model_digest", "fingerprint", "simulated"),
-)
-PROBE_OUTCOME = Metric(
-    "edgemon.probe.outcome",
-    "",
-    GAUGE,
-    "1 for how the last run ended: ok, wrong_output, failed, crashed, timeout, skipped.",
-    ("probe", "outcome"),
-)
-PROBE_RUNS = Metric("edgemon.probe.runs", "{run}", COUNTER, "Runs by how they ended.", ("probe", "outcome"))
-PROBE_SKIPPED = Metric("edgemon.probe.skipped", "{run}", COUNTER, "Runs left out, by reason.", ("probe", "reason"))
-PROBE_LAST_RUN = Metric("edgemon.probe.last_run.timestamp", "s", GAUGE, "When it last ran, Unix time.", ("probe",))
-PROBE_LAST_SUCCESS = Metric(
-    "edgemon.probe.last_success.timestamp", "s", GAUGE, "When it last ended ok, Unix time.", ("probe",)
-)
-PROBE_DURATION = Metric(
-    "edgemon.probe.duration",
-    "s",
-    GAUGE,
-    "Time by phase: import (engine), load (cold start), first (first inference), idle_start (first after a pause), "
-    "steady (median inference).",
-    ("probe", "phase"),
-)
-PROBE_LATENCY = Metric(
-    "edgemon.probe.latency",
-    "s",
-    GAUGE,
-    "Steady inference time by percentile; a percentile is absent when the run has too few inferences for it.",
-    ("probe", "percentile"),
-)
-PROBE_SAMPLES = Metric("edgemon.probe.samples", "{inference}", GAUGE, "Inferences behind the latencies.", ("probe",))
-PROBE_RUN_DELAY = Metric(
-    "edgemon.probe.run_delay",
-    "1",
-    GAUGE,
-    "Share of the steady phase in which the worker was runnable but another task had the CPU.",
-    ("probe",),
-)
-PROBE_MEMORY = Metric("edgemon.probe.memory.peak", "By", GAUGE, "Peak resident memory of the worker.", ("probe",))
-PROBE_PLACEMENT = Metric(
-    "edgemon.probe.placement",
-    "1",
-    GAUGE,
-    "Share of the graph's nodes assigned to each execution provider, as recorded by the engine.",
-    ("probe", "provider"),
-)
-PROBE_DISTANCE = Metric(
-    "edgemon.probe.output.distance",
-    "",
-    GAUGE,
-    "Distance of the outputs from the golden ones: max_abs, cosine (1 - similarity), top1 (share of inputs that flip).",
-    ("probe", "measure"),
-)
-PROBE_VERDICT = Metric(
-    "edgemon.probe.verdict",
-    "",
-    GAUGE,
-    "1 for the verdict: ok, improved, undecided, degraded, failing.",
-    ("probe", "state"),
-)
-PROBE_CAUSE = Metric("edgemon.probe.cause", "", GAUGE, "1 for the cause the verdict names.", ("probe", "cause"))
-PROBE_SLOWDOWN = Metric(
-    "edgemon.probe.slowdown",
-    "1",
-    GAUGE,
-    "Steady inference time of the recent rounds over the baseline's; 1 is unchanged, 1.1 is 10 % slower.",
-    ("probe",),
-)
-PROBE_BASELINE = Metric(
-    "edgemon.probe.baseline.duration", "s", GAUGE, "Median inference time of the baseline.", ("probe",)
-)
-PROBE_BASELINE_AT = Metric(
-    "edgemon.probe.baseline.timestamp", "s", GAUGE, "When the baseline was recorded, Unix time.", ("probe",)
-)
-PROBE_CPU = Metric(
-    "edgemon.probe.cpu.time", "s", COUNTER, "CPU time the probe's workers used: its own cost.", ("probe",)
-)
-PROBE_WALL = Metric("edgemon.probe.wall.time", "s", COUNTER, "Time the probe's workers ran.", ("probe",))
-
 ALL: tuple[Metric, ...] = (
     *(value for value in list(globals().values()) if isinstance(value, Metric)),
     *hardware.ALL,
+    *inference.ALL,
 )

@@ -21,12 +21,13 @@ from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
 from edgemon.config import apart
 from edgemon.errors import ConfigError, SetupError
+from edgemon.finding import Finding, sentence, summary
 from edgemon.judge.verdict import State as Verdict
 from edgemon.lanes import Job, Lane
 from edgemon.metric import Reading, State
 from edgemon.platforms import discover
 from edgemon.probe.supervisor import resident
-from edgemon.prober import Finding, Prober, sentence, summary
+from edgemon.prober import Prober
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Row, Site
 from edgemon.sinks.prometheus import Exposition

@@ -1,4 +1,4 @@
-"""Probing: from a probe's configuration to a finding, and from findings to readings."""
+"""Probing: from a probe's configuration to findings, one run at a time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from edgemon import catalog, config
+from edgemon import config, inference
 from edgemon.archive import Archive, alone
+from edgemon.finding import Finding, result_readings, verdict_readings
 from edgemon.identity import device
 from edgemon.judge.baseline import Baseline, Round, fingerprint, key_of, round_of
-from edgemon.judge.statistics import enough, median, quantile
-from edgemon.judge.verdict import CAUSES, State, Verdict, judge
+from edgemon.judge.verdict import judge
 from edgemon.metric import Reading
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result, Tolerance
@@ -22,19 +21,7 @@ from edgemon.sysfs import Root
 
 MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
 SEEDS = [0, 1]
-PERCENTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
 REMEMBERED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A result, what it ran on, and the verdict on it."""
-
-    result: Result
-    key: Mapping[str, str]
-    fingerprint: str
-    verdict: Verdict
-    baseline: Baseline | None
 
 
 def model_path(model: str) -> str:
@@ -143,73 +130,13 @@ class Prober:
         name = self.name
         for outcome in Outcome:
             if outcome is not Outcome.SKIPPED:
-                yield catalog.PROBE_RUNS(self._runs[outcome], name, outcome.value)
+                yield inference.PROBE_RUNS(self._runs[outcome], name, outcome.value)
         for reason, count in self._skipped.items():
-            yield catalog.PROBE_SKIPPED(count, name, reason)
-        yield catalog.PROBE_CPU(self._cpu, name)
-        yield catalog.PROBE_WALL(self._wall, name)
+            yield inference.PROBE_SKIPPED(count, name, reason)
+        yield inference.PROBE_CPU(self._cpu, name)
+        yield inference.PROBE_WALL(self._wall, name)
         if self._succeeded is not None:
-            yield catalog.PROBE_LAST_SUCCESS(self._succeeded, name)
+            yield inference.PROBE_LAST_SUCCESS(self._succeeded, name)
         if self.finding:
             yield from result_readings(self.finding.result, self.finding.fingerprint, self.probe, not self._root.live)
             yield from verdict_readings(self.finding, name)
-
-
-def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bool = False) -> Iterator[Reading]:
-    """What one result says; in a replay it was measured on another device than the one that is shown."""
-    name, facts = result.probe, result.facts
-    model = os.path.basename(probe.model)
-    yield catalog.PROBE_INFO(
-        1.0, name, probe.runtime, str(facts.get("runtime_version", "")), model,
-        str(facts.get("model_sha256", ""))[:12], mark, "true" if facts.get("simulated") or replayed else "",
-    )  # fmt: skip
-    for outcome in Outcome:
-        yield catalog.PROBE_OUTCOME(float(outcome is result.outcome), name, outcome.value)
-    if result.at:
-        yield catalog.PROBE_LAST_RUN(result.at, name)
-    steady = median(result.latencies) if result.latencies else None
-    phases = {
-        "import": result.import_seconds,
-        "load": result.load_seconds,
-        "first": result.first_seconds,
-        "idle_start": result.idle_seconds,
-        "steady": steady,
-    }
-    for phase, seconds in phases.items():
-        yield catalog.PROBE_DURATION(seconds, name, phase)
-    ordered = sorted(result.latencies)
-    for label, share in PERCENTILES.items():
-        if enough(len(ordered), share):
-            yield catalog.PROBE_LATENCY(quantile(ordered, share), name, label)
-    yield catalog.PROBE_SAMPLES(len(ordered), name)
-    yield catalog.PROBE_RUN_DELAY(result.run_delay, name)
-    yield catalog.PROBE_MEMORY(result.peak_memory, name)
-    for provider, share in facts.get("placement", {}).items():
-        yield catalog.PROBE_PLACEMENT(share, name, provider)
-    for measure, value in result.distance.items():
-        yield catalog.PROBE_DISTANCE(value, name, measure)
-
-
-def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
-    """What the verdict and its baseline say."""
-    for state in State:
-        yield catalog.PROBE_VERDICT(float(state is finding.verdict.state), name, state.value)
-    for cause in CAUSES:
-        if cause == finding.verdict.cause:
-            yield catalog.PROBE_CAUSE(1.0, name, cause)
-    yield catalog.PROBE_SLOWDOWN(finding.verdict.slowdown, name)
-    if finding.baseline:
-        yield catalog.PROBE_BASELINE(finding.baseline.median, name)
-        yield catalog.PROBE_BASELINE_AT(finding.baseline.at, name)
-
-
-def sentence(finding: Finding) -> str:
-    """A finding in one line, with the probe and the state of its verdict."""
-    return f"{finding.result.probe}: {finding.verdict.state.value}: {summary(finding)}"
-
-
-def summary(finding: Finding) -> str:
-    """A finding in a few words: how long an inference takes, and what the verdict says of it."""
-    latencies = finding.result.latencies
-    head = f"{median(latencies) * 1000:.3f} ms (median of {len(latencies)}), " if latencies else ""
-    return head + finding.verdict.text

@@ -29,24 +29,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from edgemon.config import (
-    DEFAULT_PATH,
-    About,
-    Bytes,
-    Config,
-    Probe,
-    Range,
-    Seconds,
-    Sizes,
-    Text,
-    Whole,
-    duration,
-    rebuild,
-    written,
-)
+from edgemon.config import DEFAULT_PATH, Config, Probe, rebuild
 from edgemon.document import cut, read, shown
 from edgemon.errors import ConfigError
 from edgemon.plugins import installed
+from edgemon.values import About, Bytes, Range, Seconds, Sizes, Text, Whole, duration, written
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Mark = Seconds | Bytes | Range | Sizes | Text

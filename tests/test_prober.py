@@ -13,12 +13,13 @@ import pytest
 
 from edgemon import config
 from edgemon.archive import Archive, alone
+from edgemon.finding import Finding, sentence
 from edgemon.identity import device
 from edgemon.judge.baseline import ROUNDS, Baseline, record
 from edgemon.judge.verdict import CONTENDED, ENOUGH, State
 from edgemon.metric import Reading
 from edgemon.probe.result import Outcome
-from edgemon.prober import Finding, Prober, sentence
+from edgemon.prober import Prober
 from edgemon.sysfs import Root
 from tests import onnx_models as models
 from tests.probe import ROOT

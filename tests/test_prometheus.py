@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edgemon import catalog
+from edgemon import catalog, inference
 from edgemon.metric import Kind, Metric
 from edgemon.sinks.prometheus import TEXT, Exposition
 from edgemon.store import Store
@@ -59,7 +59,7 @@ def edgemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The daemon with its embedded probe, after its first run."""
     settings: dict[str, Any] = {"probes": {"default": {"interval": "5s"}}, "sensors": {"interval": "1s"}}
     with running(tmp_path_factory.mktemp("edgemon"), **settings) as daemon:
-        until(lambda: catalog.PROBE_DURATION.prometheus in daemon.get("/metrics")[1])
+        until(lambda: inference.PROBE_DURATION.prometheus in daemon.get("/metrics")[1])
         yield daemon
 
 
@@ -118,9 +118,9 @@ def test_a_probe_a_sensor_and_the_resource_arrive(prometheus: Prometheus, job: s
     def values(metric: Metric, labels: str = "") -> list[float]:
         return [value for _, value in prometheus.query(f'{metric.prometheus}{{job="{job}",{labels}}}')]
 
-    (steady,) = values(catalog.PROBE_DURATION, 'probe="default",phase="steady"')
+    (steady,) = values(inference.PROBE_DURATION, 'probe="default",phase="steady"')
     assert steady > 0
-    assert sum(values(catalog.PROBE_VERDICT, 'probe="default"')) == 1
+    assert sum(values(inference.PROBE_VERDICT, 'probe="default"')) == 1
     (limit,) = values(catalog.MEMORY_LIMIT)
     assert limit > sum(values(catalog.PROCESS_MEMORY)) > 0
     assert values(catalog.CPU_TIME, 'cpu_logical_number="0",cpu_mode="user"')

@@ -12,8 +12,8 @@ from typing import TextIO
 
 from edgemon import cli
 from edgemon.capture import Capture, Entry, render
-from edgemon.config import Seconds
 from edgemon.record import WIDE, record
+from edgemon.values import Seconds
 
 TEXT = """Write what edgemon reads of this machine into one text file. It holds the files, library calls and programs
 that its sensors touched, and plays on any other machine: edgemon run --root FILE.

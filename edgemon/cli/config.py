@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from edgemon import cli
-from edgemon.config import About, Config, Probe, written
+from edgemon.config import Config, Probe
+from edgemon.values import About, written
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:

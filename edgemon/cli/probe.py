@@ -11,10 +11,11 @@ import time
 from edgemon import cli, config
 from edgemon.archive import Archive
 from edgemon.errors import ConfigError
+from edgemon.finding import PERCENTILES, Finding
 from edgemon.judge.statistics import enough, median, quantile
 from edgemon.judge.verdict import ENOUGH, State
 from edgemon.probe.result import Outcome, Result
-from edgemon.prober import PERCENTILES, Finding, Prober
+from edgemon.prober import Prober
 from edgemon.sysfs import Root
 
 PATIENCE = 120.0

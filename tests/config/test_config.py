@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemon import document
-from edgemon.config import Config, Probe, Seconds, apart, duration, rebuild
+from edgemon.config import Config, Probe, apart, rebuild
 from edgemon.errors import ConfigError
 from edgemon.schema import load, validate
+from edgemon.values import Seconds, duration
 
 HERE = Path(__file__).parent
 BAD, GOOD = sorted((HERE / "bad").glob("*.yml")), sorted((HERE / "good").glob("*.yml"))

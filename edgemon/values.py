@@ -1,0 +1,152 @@
+"""The kinds of values in a configuration: each knows its bounds, how a person writes it, what to say of a bad one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a field means, in one line for the example and the schema."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """A duration such as 30s, 1m30s, 500ms or 2h, within bounds; a bare number is refused as ambiguous."""
+
+    least: float
+    most: float
+
+    def parse(self, value: object) -> float:
+        """Seconds, or ValueError saying what is allowed."""
+        allowed = f"must be a duration from {duration(self.least)} to {duration(self.most)}, such as 30s or 1m30s"
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf"):
+            raise ValueError(f"{allowed}; write the unit: {value}s")
+        text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+        if text != "0" and (not parts or "".join(number + unit for number, unit in parts) != text):
+            raise ValueError(allowed)
+        seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+        if not self.least <= seconds <= self.most:
+            raise ValueError(allowed)
+        return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A size such as 512MiB or 2GiB, within bounds; 0 means no limit."""
+
+    least: int
+    most: int
+
+    def parse(self, value: object) -> int:
+        """Bytes, or ValueError saying what is allowed."""
+        match = re.fullmatch(r"(\d{1,15})\s*(KiB|MiB|GiB)", value) if isinstance(value, str) else None
+        size = int(match[1]) * SIZES[match[2]] if match else 0
+        none = value == "0" or (type(value) is int and value == 0)
+        if not none and not self.least <= size <= self.most:
+            raise ValueError(
+                f"must be a size from {self.least >> 20}MiB to {self.most >> 30}GiB, such as 512MiB, or 0 for none"
+            )
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A number within bounds."""
+
+    least: float
+    most: float
+
+    def parse(self, value: object) -> float:
+        """The number, or ValueError saying what is allowed."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.least <= value <= self.most:
+            raise ValueError(f"must be a number from {self.least:g} to {self.most:g}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Whole(Range):
+    """A whole number within bounds."""
+
+    def parse(self, value: object) -> int:
+        """The number, or ValueError saying what is allowed."""
+        if not isinstance(value, int) or isinstance(value, bool) or not self.least <= value <= self.most:
+            raise ValueError(f"must be a whole number from {self.least:g} to {self.most:g}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The shape of a tensor."""
+
+    def parse(self, value: object) -> tuple[int, ...]:
+        """The sizes, or ValueError saying what is allowed."""
+        if not isinstance(value, (list, tuple)) or not value or not all(type(one) is int and one > 0 for one in value):
+            raise ValueError("must be a list of sizes from 1, such as [1, 3, 96]")
+        return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string that matches a pattern wholly."""
+
+    pattern: str
+    says: str
+
+    def parse(self, value: object) -> str:
+        """The string, or ValueError saying what is allowed."""
+        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
+            raise ValueError(f"must be {self.says}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Address(Text):
+    """host:port, the host numeric or a name, IPv6 in brackets."""
+
+    def parse(self, value: object) -> str:
+        """The address, or ValueError saying what is allowed."""
+        text = Text.parse(self, value)  # super() is blind in a slotted dataclass
+        if not 0 <= int(text.rsplit(":", 1)[1]) <= 65535:
+            raise ValueError("must have a port from 0 to 65535 (0 picks a free one)")
+        if any(not 0 < len(part) < 64 for part in text.rsplit(":", 1)[0].rstrip(".").split(".")):
+            raise ValueError("must have a host whose parts between dots have 1 to 63 characters")
+        return text
+
+
+HOST_PORT = Address(
+    r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.%]+\]):\d{1,5}", "host:port, such as 127.0.0.1:18787 or [::1]:18787"
+)
+NAME = Text(r"[a-z][a-z0-9_-]{0,62}", "a name of a-z, 0-9, _ and -, starting with a letter, up to 63 characters")
+PATH = Text(r"/[^\0]*", "an absolute path")
+LEVEL = Text(r"debug|info|warning|error", "one of debug, info, warning, error")
+DAY = 86400.0
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person writes them: 500ms, 30s, 1m30s, 2h."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    parts, rest = [], seconds
+    for unit in ("d", "h", "m"):
+        count, rest = divmod(rest, UNITS[unit])
+        parts += [f"{count:.0f}{unit}"] if count else []
+    return "".join(parts + ([f"{rest:g}s"] if rest or not parts else []))
+
+
+def written(value: object, marks: Sequence[object]) -> Any:
+    """A value as a file would hold it: a duration and a size with its unit."""
+    if any(isinstance(mark, Seconds) for mark in marks):
+        return duration(float(str(value)))
+    if any(isinstance(mark, Bytes) for mark in marks):
+        return f"{int(str(value)) >> 20}MiB"
+    return list(value) if isinstance(value, tuple) else value
