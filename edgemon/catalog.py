@@ -138,9 +138,18 @@ FAN_RATIO = Metric("hw.fan.speed_ratio", "1", GAUGE, "Fan drive as a share of fu
 VOLTAGE = Metric("hw.voltage", "V", GAUGE, "Voltage.", HARDWARE)
 CURRENT = Metric("edgemon.current", "A", GAUGE, "Electric current.", HARDWARE)
 POWER = Metric("hw.power", "W", GAUGE, "Power drawn; a rail whose hw.parent is another rail is part of it.", HARDWARE)
-ENERGY = Metric("hw.energy", "J", COUNTER, "Energy used; hw.parent tells which counter contains this one.", HARDWARE)
+ENERGY = Metric(
+    "hw.energy",
+    "J",
+    COUNTER,
+    "Energy used: the hardware's counter, else hw.power integrated on the device; what has no hw.parent adds up.",
+    HARDWARE,
+)
 BATTERY_CHARGE = Metric("hw.battery.charge", "1", GAUGE, "Charge left.", ("hw.id", "hw.name"))
 BATTERY_ENERGY = Metric("edgemon.battery.energy", "J", GAUGE, "Energy left in the battery.", ("hw.id", "hw.name"))
+SUPPLY_POWER = Metric(
+    "edgemon.supply.power", "W", GAUGE, "Power into or out of a supply or battery.", ("hw.id", "hw.name")
+)
 SUPPLY_ONLINE = Metric("edgemon.supply.online", "", GAUGE, "1 when the supply delivers.", ("hw.id", "hw.name"))
 SUPPLY_STATE = Metric(
     "edgemon.supply.state", "", GAUGE, "1 for the state the battery is in.", ("hw.id", "hw.name", "state")

@@ -3,6 +3,8 @@
 All sensors of a sweep run in one runner thread, one after the other; the sensing lane watches it. A sensor that takes
 longer than the timeout keeps that thread for as long as the kernel holds it, and a new runner goes on with the others;
 it is asked again only after it has returned.
+
+Sensors of power may be sampled between sweeps (`sample`), so that the energy of a short time is known.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from edgemon import catalog
+from edgemon.energy import Meter
 from edgemon.metric import Reading, State, Sweep
 from edgemon.platforms import Platform, Sensor
 from edgemon.sysfs import DENIED, Root
@@ -65,7 +69,7 @@ class Source:
     def __init__(self, platform: str, sensor: Sensor) -> None:
         self.name = f"{platform}.{sensor.name}"
         self.platform, self.sensor = platform, sensor
-        self.due = -math.inf
+        self.due = self.asked = -math.inf
         self.hung = False
         self.failures = 0
         self.state = State.ABSENT
@@ -89,7 +93,12 @@ class Source:
         else:
             self.failures += 1
             pause = PATIENCE.get(sweep.state) or min(LONGEST, 2.0 ** (self.failures - 1))
-        self.due = now + pause - 0.001
+        self.asked, self.due = now, now + pause - 0.001
+
+    def samplable(self, now: float) -> bool:
+        """Whether this is a sensor of power that is well and has a new value by now."""
+        power = self.sensor.power
+        return power > 0 and self.state is State.OK and not self.hung and now - self.asked >= power - 0.001
 
     def readings(self) -> Iterator[Reading]:
         """The sensor's own state, for export."""
@@ -150,7 +159,10 @@ class Runner(threading.Thread):
 
 
 class Collector:
-    """All sensors of all platforms present. `sweep` is one pass over those that are due."""
+    """All sensors of all platforms present. `sweep` is one pass over those that are due, every `interval` seconds.
+
+    `meter` gets what they say of power, and gives the energy that comes of it. Threads take turns.
+    """
 
     def __init__(
         self,
@@ -158,16 +170,46 @@ class Collector:
         root: Root,
         timeout: float = 1.0,
         publish: Callable[[str, Iterable[Reading]], None] = lambda _source, _readings: None,
+        interval: float = 10.0,
+        meter: Meter | None = None,
     ) -> None:
         self.sources = [Source(one.name, sensor) for one in platforms for sensor in one.sensors]
         self._root, self._timeout, self._publish = root, timeout, publish
+        self._interval, self._meter = interval, meter or Meter()
+        self._turn = threading.Lock()
         self._runner: Runner | None = None
         self._stopped = False
 
     def sweep(self) -> None:
         """Run every sensor that is due and publish what came of each, the hung ones included."""
-        now = time.monotonic()
-        batch = deque(source for source in self.sources if source.due <= now and not source.hung)
+        with self._turn:
+            now = time.monotonic()
+            self._run(deque(source for source in self.sources if source.due <= now and not source.hung))
+            self._publish("edgemon.sensors", [reading for source in self.sources for reading in source.readings()])
+
+    def sample(self) -> None:
+        """Run the sensors of power that have a new value."""
+        with self._turn:
+            now = time.monotonic()
+            self._run(deque(source for source in self.sources if source.samplable(now)))
+
+    @contextmanager
+    def briskly(self, every: float = 0.1) -> Iterator[None]:
+        """Sample power this often, in seconds, as long as it lasts; nothing where no sensor of power is well."""
+        over = threading.Event()
+
+        def work() -> None:
+            while not over.wait(every):
+                self.sample()
+
+        if any(source.samplable(math.inf) for source in self.sources):
+            threading.Thread(target=work, name="edgemon-power", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+    def _run(self, batch: deque[Source]) -> None:
         while batch and not self._stopped:
             runner = self._ready()
             runner.give(batch)
@@ -176,7 +218,6 @@ class Collector:
                     break
             for source, sweep in runner.done:
                 self._note(source, sweep)
-        self._publish("edgemon.sensors", [reading for source in self.sources for reading in source.readings()])
 
     def stop(self) -> None:
         """End the runner, also in the middle of a sweep; one that hangs ends with the process."""
@@ -206,7 +247,8 @@ class Collector:
 
     def _note(self, source: Source, sweep: Sweep) -> None:
         source.note(sweep, time.monotonic())
-        self._publish(source.name, sweep.readings)
+        energy = self._meter.add(sweep.readings, sweep.at, max(self._interval, source.sensor.every))
+        self._publish(source.name, [*sweep.readings, *energy] if energy else sweep.readings)
 
 
 def _level(state: State) -> int:

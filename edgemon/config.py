@@ -29,6 +29,11 @@ class Sensors:
     """How the hardware is read."""
 
     interval: Annotated[float, Seconds(0.1, 3600), About("time between two sweeps")] = 10.0
+    power: Annotated[
+        float,
+        Seconds(0.1, 3600),
+        About("time between two samples of power, from which energy is counted; a probe that runs samples every 100ms"),
+    ] = 1.0
     timeout: Annotated[float, Seconds(0.05, 60), About("a sensor that takes longer is abandoned until it returns")] = (
         1.0
     )

@@ -14,22 +14,23 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
-from edgemon import __version__, catalog, identity
+from edgemon import __version__, catalog, identity, overview
 from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
 from edgemon.config import apart
+from edgemon.energy import Meter
 from edgemon.errors import ConfigError, SetupError
-from edgemon.finding import Finding, sentence, summary
+from edgemon.finding import Finding, sentence
 from edgemon.judge.verdict import State as Verdict
 from edgemon.lanes import Job, Lane
-from edgemon.metric import Reading, State
+from edgemon.metric import Reading
 from edgemon.platforms import discover
 from edgemon.probe.supervisor import resident
 from edgemon.prober import Prober
 from edgemon.sinks.http import Server
-from edgemon.sinks.pages import Overview, Row, Site
+from edgemon.sinks.pages import Overview, Site
 from edgemon.sinks.prometheus import Exposition
 from edgemon.store import Store
 from edgemon.survey import present
@@ -55,7 +56,7 @@ class Daemon:
         self._asked, self._ask = os.pipe()
         os.set_blocking(self._ask, False)
         self._cancel = threading.Event()
-        self._store = Store()
+        self._store, self._meter = Store(), Meter()
         self._sensing, self._probing = Lane("sensing"), Lane("probing")
         self._began = time.monotonic()
         self._accepted, self._read_at = True, time.time()
@@ -124,7 +125,9 @@ class Daemon:
         sensors, state = self.config.sensors, self.config.state()
         self._here = present(self._platforms, self._root, sensors.disable)
         self._store.put("edgemon.identity", [identity.target(self._root), identity.build()])
-        self._collect(Collector(self._here, self._root, sensors.timeout, self._publisher()))
+        self._collect(
+            Collector(self._here, self._root, sensors.timeout, self._publisher(), sensors.interval, self._meter)
+        )
         before = {one.name: one for one in self._probers}
         with self._swap:
             self._probers = [
@@ -136,7 +139,11 @@ class Daemon:
             for name in before.keys() - self.config.probes.keys():
                 self._store.put(f"probe.{name}", ())
         self._sensing.set(
-            [Job("sweep", sensors.interval, self._sweep), Job("flush", FLUSH, self._archive.flush, delay=FLUSH)]
+            [
+                Job("sweep", sensors.interval, self._sweep),
+                Job("power", sensors.power, self._sample, delay=sensors.power),
+                Job("flush", FLUSH, self._archive.flush, delay=FLUSH),
+            ]
         )
         self._probing.set(
             [
@@ -172,8 +179,13 @@ class Daemon:
         self._store.put("edgemon.self", self._own())
         self._store.commit()
 
+    def _sample(self) -> None:
+        if self._collector:
+            self._collector.sample()
+
     def _probe(self, prober: Prober) -> None:
-        before, finding = prober.finding, prober.run(self._cancel)
+        with self._collector.briskly() if self._collector else nullcontext():
+            before, finding = prober.finding, prober.run(self._cancel)
         if not self._ending and (before is None or before.verdict.state is not finding.verdict.state):
             log.log(
                 _level(finding),
@@ -260,17 +272,9 @@ class Daemon:
 
     def overview(self) -> Overview:
         """What the page shows."""
-        probes = [
-            Row(one.name, one.finding.verdict.state.value, summary(one.finding), one.finding.verdict.advice)
-            if one.finding
-            else Row(one.name, "waiting", "has not run yet")
-            for one in self._probers
-        ]
         sources = self._collector.sources if self._collector else []
-        rows = [
-            _row(here.name, {s.sensor.name: s.state for s in sources if s.platform == here.name}) for here in self._here
-        ]
-        return Overview(self._device(), identity.system(self._root), rows, probes)
+        probes = [(one.name, one.finding) for one in self._probers]
+        return overview.overview(self._device(), identity.system(self._root), self._here, sources, probes)
 
     def _device(self) -> str:
         name = " ".join(identity.model(self._root)).strip() or identity.host(self._root) or "unnamed device"
@@ -279,14 +283,6 @@ class Daemon:
 
 def _level(finding: Finding) -> int:
     return logging.WARNING if finding.verdict.state in {Verdict.DEGRADED, Verdict.FAILING} else logging.INFO
-
-
-def _row(name: str, states: dict[str, State]) -> Row:
-    """What a platform reads, and what of it fails."""
-    good = [sensor for sensor, state in states.items() if state is State.OK]
-    bad = [f"{sensor} {state.value}" for sensor, state in states.items() if state not in {State.OK, State.ABSENT}]
-    text = ", ".join(good + bad) or "nothing of this kind on this device"
-    return Row(name, "error" if bad else "ok" if good else "absent", text)
 
 
 def _limits() -> Limits:

@@ -57,6 +57,21 @@ THROTTLED_BOOT = Metric(
 THROTTLE_EVENTS = Metric(
     "edgemon.throttle.events", "{event}", COUNTER, "Times it was slowed down.", ("hw.id", "hw.name", "cause")
 )
+ENERGY_ERROR = Metric(
+    "edgemon.energy.error",
+    "J",
+    COUNTER,
+    "Most that hw.energy, where it is integrated from samples of hw.power, can be off: exact if power moves one way "
+    "between two samples.",
+    ("hw.id",),
+)
+ENERGY_UNMEASURED = Metric(
+    "edgemon.energy.unmeasured.time",
+    "s",
+    COUNTER,
+    "Time whose energy is not in hw.energy, since samples of hw.power were too far apart.",
+    ("hw.id",),
+)
 SENSOR_SOURCE = Metric(
     "edgemon.sensor.source.info", "", INFO, "Where a sensor's values came from, where it has a choice.",
     ("platform", "sensor", "source"),

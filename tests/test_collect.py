@@ -14,6 +14,7 @@ from edgemon.collect import Collector, Source, take
 from edgemon.metric import Reading, State
 from edgemon.platforms import Platform, Sensor
 from edgemon.sysfs import Root
+from tests.running import until
 
 
 def good(root: Root) -> Iterator[Reading]:
@@ -160,3 +161,52 @@ def test_two_hung_sensors_cost_the_third_nothing(hung: Path) -> None:
     Collector([platform(fifo, other, good)], Root(str(hung)), timeout=0.05, publish=published).sweep()
     states = [published.state(name) for name in ("fifo", "other", "good")]
     assert states == ["timeout", "timeout", "ok"]
+
+
+def rail(root: Root) -> Iterator[Reading]:
+    yield catalog.POWER(5.0, "VDD_IN", "VDD_IN", "")
+
+
+def metered(published: Published) -> Collector:
+    """A rail that may be sampled all the time, and a sensor that is no rail."""
+    sensors = (Sensor("rail", rail, power=0.001), Sensor("good", good))
+    return Collector([Platform("test", lambda _: True, sensors)], Root(), publish=published)
+
+
+def test_a_sample_reads_power_only_and_publishes_the_energy_that_comes_of_it() -> None:
+    published = Published()
+    collector = metered(published)
+    collector.sweep()
+    (before,) = [one for one in published.sources["test.rail"] if one.metric is catalog.ENERGY]
+    asked = {source.name: source.asked for source in collector.sources}
+    collector.sources[0].asked -= 1.0
+    collector.sample()
+    (after,) = [one for one in published.sources["test.rail"] if one.metric is catalog.ENERGY]
+    assert (before.value, before.labels) == (0, ("VDD_IN", "VDD_IN", ""))
+    assert (after.value or 0) > 0
+    assert [source.asked > asked[source.name] for source in collector.sources] == [True, False]
+
+
+def test_a_rail_is_sampled_no_more_often_than_its_hardware_has_a_value() -> None:
+    collector = Collector([Platform("test", lambda _: True, (Sensor("rail", rail, power=3600),))], Root())
+    collector.sweep()
+    asked = collector.sources[0].asked
+    collector.sample()
+    assert collector.sources[0].asked == asked
+
+
+def test_a_rail_that_fails_is_not_sampled() -> None:
+    collector = Collector([Platform("test", lambda _: True, (Sensor("denied", denied, power=0.001),))], Root())
+    collector.sweep()
+    asked = collector.sources[0].asked
+    collector.sample()
+    assert collector.sources[0].asked == asked
+
+
+def test_power_is_sampled_briskly_for_as_long_as_asked() -> None:
+    published = Published()
+    collector = metered(published)
+    collector.sweep()
+    with collector.briskly(0.001):
+        until(lambda: published.sources["test.rail"][1].value)
+    until(lambda: not [one for one in threading.enumerate() if one.name == "edgemon-power"])

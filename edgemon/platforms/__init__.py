@@ -24,11 +24,16 @@ log = logging.getLogger("edgemon.platforms")
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """One thing to read. `every` is the least time between two passes in seconds; 0 is every sweep."""
+    """One thing to read. `every` is the least time between two passes in seconds; 0 is every sweep.
+
+    `power` marks one that reads power or energy only, cheaply: it may be sampled between sweeps, at most every so many
+    seconds (how often the hardware has a new value); 0 is not.
+    """
 
     name: str
     read: Callable[[Root], Iterable[Reading]]
     every: float = 0.0
+    power: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

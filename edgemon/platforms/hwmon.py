@@ -1,39 +1,21 @@
-"""The kernel's hardware classes: thermal zones, cooling devices, sensor chips, energy counters, supplies, flash wear.
-
-The numbers hwmonN, thermal_zoneN and cooling_deviceN change from boot to boot, so none of them is an identity. A zone
-and a cooling device are known by their type, a chip by its name and the device it sits on; equals are told apart by
-their order (`acpitz#0`, `acpitz#1`). A chip that only repeats a thermal zone or a power supply is left out.
-"""
+"""Thermal zones, cooling devices, sensor chips and flash wear, from the kernel; power and energy are `power`'s."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import NamedTuple
 
 from edgemon import catalog
+from edgemon.kernel import DIGITS, Span, channels, plausible, read, typed
 from edgemon.metric import Metric, Reading
 from edgemon.platforms import Platform, Sensor
 from edgemon.sysfs import Root
 
-
-class Span(NamedTuple):
-    """How many raw units make one base unit, and what hardware can mean, in base units."""
-
-    per: float
-    low: float
-    high: float
-
-
-CELSIUS, DECIDEGREES = Span(1e3, -55, 250), Span(10, -55, 250)
+CELSIUS = Span(1e3, -55, 250)
 LIMIT = Span(1e3, 0.001, 250)  # an upper limit of 0 or less is one that was never set
 RPM, DUTY = Span(1, 0, 50_000), Span(255, 0, 1)
-MILLIVOLTS, MICROVOLTS = Span(1e3, -1e3, 1e3), Span(1e6, -1e3, 1e3)
-MILLIAMPERES, MICROAMPERES = Span(1e3, -1e3, 1e3), Span(1e6, -1e3, 1e3)
-MICROWATTS, MICROWATTHOURS, MICROJOULES = Span(1e6, -1e5, 1e5), Span(1e6 / 3600, 0, 1e9), Span(1e6, 0, 1e13)
-LEVELS, ONLINE, PERCENT = Span(1, 0, 65_534), Span(1, 0, 2), Span(100, 0, 1)
+MILLIVOLTS, MILLIAMPERES = Span(1e3, -1e3, 1e3), Span(1e3, -1e3, 1e3)
+LEVELS = Span(1, 0, 65_534)
 
 CHANNELS: dict[str, tuple[Metric, Span]] = {
     "temp": (catalog.TEMPERATURE, CELSIUS),
@@ -41,80 +23,16 @@ CHANNELS: dict[str, tuple[Metric, Span]] = {
     "pwm": (catalog.FAN_RATIO, DUTY),
     "in": (catalog.VOLTAGE, MILLIVOLTS),
     "curr": (catalog.CURRENT, MILLIAMPERES),
-    "power": (catalog.POWER, MICROWATTS),
-    "energy": (catalog.ENERGY, MICROJOULES),
 }
-DIGITS = "0123456789"
-WHOLE = (catalog.POWER, catalog.ENERGY)
-PSEUDO = frozenset({"in4", "in5", "in6", "in7", "curr4"})
 LIMITS = (("_max", "high.degraded"), ("_crit", "high.critical"), ("_emergency", "max"))
 TRIPS = {"critical": "high.critical", "hot": "high.degraded", "passive": "throttled"}
-SUPPLY: dict[str, tuple[Metric, Span]] = {
-    "capacity": (catalog.BATTERY_CHARGE, PERCENT),
-    "voltage_now": (catalog.VOLTAGE, MICROVOLTS),
-    "current_now": (catalog.CURRENT, MICROAMPERES),
-    "power_now": (catalog.POWER, MICROWATTS),
-    "energy_now": (catalog.BATTERY_ENERGY, MICROWATTHOURS),
-    "temp": (catalog.TEMPERATURE, DECIDEGREES),
-}
 BYTES = re.compile(r"0x[0-9a-fA-F]{2}( 0x[0-9a-fA-F]{2})?")
-STATES = frozenset({"Unknown", "Charging", "Discharging", "Not charging", "Full"})
-HERE = ("/sys/class/thermal", "/sys/class/hwmon", "/sys/class/powercap", "/sys/class/power_supply")
+HERE = ("/sys/class/thermal", "/sys/class/hwmon")
 
 
 def detect(root: Root) -> bool:
-    """Any of the classes, or flash that tells its wear."""
+    """Either class, or flash that tells its wear."""
     return any(map(root.exists, HERE)) or bool(root.glob("/sys/block/mmcblk*/device/life_time"))
-
-
-def plausible(raw: float | None, span: Span) -> float | None:
-    """The value in base units, or None for what hardware says when it does not know.
-
-    Out of the span are -256 °C (Jetson, zone switched off), -273.15 and 65261.85 °C (NVMe, limit not set), -127 °C
-    (no sensor on the wire), -1 (cooling device asleep) and what wrapped around; 65535 is 16 bits that are all ones.
-    """
-    if raw is None or raw == 65535:
-        return None
-    value = raw / span.per
-    return value if span.low <= value <= span.high else None
-
-
-def read(root: Root, path: str, span: Span) -> float | None:
-    """The number in a file, checked; an implausible one is counted."""
-    raw = root.number(path)
-    value = plausible(raw, span)
-    if value is None and raw is not None:
-        root.errors["implausible"] += 1
-    return value
-
-
-def base(path: str) -> str:
-    """The last part of a path."""
-    return path.rpartition("/")[2]
-
-
-def title(root: Root, path: str, otherwise: str) -> str:
-    """A name or label as the kernel gives it, if it can be shown; 64 characters are enough for any."""
-    text = root.fixed(path)
-    return text[:64] if text and text.isprintable() else otherwise
-
-
-@lru_cache(maxsize=64)
-def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that occur once stay; equals are numbered in their order: `acpitz#0`, `acpitz#1`."""
-    total, seen = Counter(names), Counter[str]()
-    result = []
-    for name in names:
-        result.append(f"{name}#{seen[name]}" if total[name] > 1 else name)
-        seen[name] += 1
-    return tuple(result)
-
-
-def typed(root: Root, pattern: str) -> list[tuple[str, str, str]]:
-    """Path, identity and type of each zone or cooling device."""
-    paths = root.glob(pattern)
-    kinds = tuple(title(root, f"{path}/type", base(path)) for path in paths)
-    return list(zip(paths, distinct(kinds), kinds, strict=True))
 
 
 def zones(root: Root) -> list[tuple[str, str, str]]:
@@ -142,52 +60,17 @@ def cooling(root: Root) -> Iterator[Reading]:
         yield catalog.COOLING_LIMIT(plausible(root.fixed_number(f"{path}/max_state"), LEVELS), ident, kind)
 
 
-def chips(root: Root) -> dict[str, tuple[str, str]]:
-    """Identity and name of every chip by path, except those that repeat a thermal zone or a power supply."""
-    types, found = {kind.replace("-", "_") for _, _, kind in typed(root, "/sys/class/thermal/thermal_zone*")}, []
-    for path in root.glob("/sys/class/hwmon/hwmon*"):
-        name, device = title(root, f"{path}/name", ""), root.link(f"{path}/device")
-        place = base(device) if base(device) != "device" else ""
-        if "/power_supply/" in device or place.startswith("thermal_zone") or (not place and name in types):
-            continue
-        found.append((path, "-".join(filter(None, (name, place))) or base(path), name or place))
-    idents = distinct(tuple(ident for _, ident, _ in found))
-    return {path: (ident, name) for (path, _, name), ident in zip(found, idents, strict=True)}
-
-
-def channels(root: Root, *patterns: str) -> Iterator[tuple[str, str, str, str]]:
-    """File, channel (`temp1`), label and chip of every channel whose file matches.
-
-    INA3221's in4..in6 are shunt voltages in µV, in7 and curr4 sums over rails that contain each other
-    (Documentation/hwmon/ina3221.rst): neither is of anything. Its rails are named by inN_label only; NC is no rail.
-    """
-    paths = [path for pattern in patterns for path in root.glob(f"/sys/class/hwmon/hwmon*/{pattern}")]
-    known = chips(root) if paths else {}
-    for path in paths:
-        place, _, file = path.rpartition("/")
-        channel = file.partition("_")[0]
-        ident, chip = known.get(place, ("", ""))
-        rail = f"in{channel[-1]}" if chip == "ina3221" else channel
-        label = title(root, f"{place}/{rail}_label", f"{chip} {channel}") if ident else "NC"
-        if channel.rstrip(DIGITS) in CHANNELS and label != "NC" and not (chip == "ina3221" and channel in PSEUDO):
-            yield path, channel, label, ident
-
-
 def sensors(root: Root) -> Iterator[Reading]:
-    """/sys/class/hwmon/hwmon*/{temp,fan,in,curr,power,energy}N_input, powerN_average, pwmN.
+    """/sys/class/hwmon/hwmon*/{temp,fan,in,curr}N_input, pwmN: m°C, rpm, mV, mA, 0..255.
 
-    m°C, rpm, mV, mA, µW, µJ, pwm 0..255 (Documentation/hwmon/sysfs-interface.rst). A channel whose `_fault` is 1 is
-    absent. Power and energy have no parent, since hw.parent is where another power contains this one.
+    Documentation/hwmon/sysfs-interface.rst. A channel whose `_fault` is 1 is absent.
     """
     faults = root.glob("/sys/class/hwmon/hwmon*/*_fault")
-    inputs = root.glob("/sys/class/hwmon/hwmon*/power*_input")
-    for path, channel, label, chip in channels(root, "*_input", "power*_average", "pwm*[0-9]"):
-        if path.endswith("_average") and path.replace("_average", "_input") in inputs:
-            continue
+    for path, channel, label, chip in channels(root, CHANNELS, "*_input", "pwm*[0-9]"):
         metric, span = CHANNELS[channel.rstrip(DIGITS)]
         fault = path.replace("_input", "_fault")
         value = None if fault in faults and root.text(fault) == "1" else read(root, path, span)
-        yield metric(value, f"{chip}/{channel}", label, "" if metric in WHOLE else chip)
+        yield metric(value, f"{chip}/{channel}", label, chip)
 
 
 def limits(root: Root) -> Iterator[Reading]:
@@ -201,7 +84,7 @@ def limits(root: Root) -> Iterator[Reading]:
     for path, ident, kind in zones(root):
         for limit, value in trips(root, path).items():
             yield catalog.TEMPERATURE_LIMIT(value, ident, kind, limit)
-    for path, channel, label, chip in channels(root, "temp*_input"):
+    for path, channel, label, chip in channels(root, CHANNELS, "temp*_input"):
         for suffix, limit in LIMITS:
             bound = plausible(root.fixed_number(path.replace("_input", suffix)), LIMIT)
             if bound is not None:
@@ -217,48 +100,6 @@ def trips(root: Root, zone: str) -> dict[str, float]:
         if limit and value is not None:
             lowest[limit] = min(value, lowest.get(limit, value))
     return lowest
-
-
-def energy(root: Root) -> Iterator[Reading]:
-    """/sys/class/powercap/intel-rapl:*/energy_uj, µJ (Documentation/power/powercap/powercap.rst); AMD has it as well.
-
-    The counter wraps at max_energy_range_uj (after an hour at 70 W) and is exported as it is: Prometheus and
-    OpenTelemetry take the fall for a restart from zero, which a wrap is, and lose at most what one interval used.
-    Unwrapping would need a memory that a restart loses anyway. DRAM is listed inside the package but not counted by it.
-    Only root may read (EACCES): state `denied`. intel-rapl-mmio repeats the same counters and is left out.
-    """
-    for path in root.glob("/sys/class/powercap/intel-rapl:*"):
-        ident, name = base(path), title(root, f"{path}/name", "")
-        turn = plausible(root.fixed_number(f"{path}/max_energy_range_uj"), MICROJOULES)
-        value = read(root, f"{path}/energy_uj", MICROJOULES if turn is None else Span(1e6, 0, turn))
-        parent = ident.rpartition(":")[0] if ident.count(":") > 1 and name != "dram" else ""
-        yield catalog.ENERGY(value, ident, name, parent)
-
-
-def supplies(root: Root) -> Iterator[Reading]:
-    """/sys/class/power_supply/*/*, µV, µA, µW, µWh, %, 0.1 °C (Documentation/ABI/testing/sysfs-class-power).
-
-    Batteries of mice and the like (scope `Device`) are not ours. An embedded controller takes ms: not read often.
-    """
-    for path in root.glob("/sys/class/power_supply/*"):
-        if root.fixed(f"{path}/scope") != "Device":
-            yield from supply(root, path, base(path), title(root, f"{path}/type", ""))
-
-
-def supply(root: Root, path: str, ident: str, kind: str) -> Iterator[Reading]:
-    """What one supply tells; `online` 2 is online with a programmable voltage."""
-    for file in root.glob(f"{path}/*"):
-        name = base(file)
-        if name in SUPPLY:
-            metric, span = SUPPLY[name]
-            yield metric(read(root, file, span), *(ident, kind, "")[: len(metric.labels)])
-        elif name == "online":
-            online = read(root, file, ONLINE)
-            yield catalog.SUPPLY_ONLINE(None if online is None else float(online > 0), ident, kind)
-        elif name == "status":
-            state = root.text(file) or ""
-            if state in STATES:
-                yield catalog.SUPPLY_STATE(1.0, ident, kind, state.lower().replace(" ", "_"))
 
 
 def wear(root: Root) -> Iterator[Reading]:
@@ -293,8 +134,6 @@ PLATFORM = Platform(
         Sensor("cooling", cooling),
         Sensor("sensors", sensors),
         Sensor("limits", limits, every=30),
-        Sensor("energy", energy),
-        Sensor("supplies", supplies, every=10),
         Sensor("wear", wear, every=600),
     ),
 )

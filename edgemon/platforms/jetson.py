@@ -295,5 +295,5 @@ def fan(root: Root) -> Iterator[Reading]:
         yield catalog.FAN_RATIO(number(root, path, 255, 0, 1), "fan", "fan", "")
 
 
-ALL = ((gpu, 0), (engines, 5), (memory, 0), (rails, 0), (throttle, 0), (mode, 60), (board, 60), (fan, 0))
-PLATFORM = Platform("jetson", detect, tuple(Sensor(one.__name__, one, every) for one, every in ALL))
+ALL = ((gpu, 0), (engines, 5), (memory, 0), (rails, 0, 0.1), (throttle, 0), (mode, 60), (board, 60), (fan, 0))
+PLATFORM = Platform("jetson", detect, tuple(Sensor(one.__name__, one, *often) for one, *often in ALL))

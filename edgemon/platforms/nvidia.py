@@ -54,9 +54,11 @@ VALUES: dict[str, Value] = {
     "temperature_gpu_max": Value(catalog.TEMPERATURE_LIMIT, 1, 250, more=("high.degraded",)),  # software slows down
     "temperature_slowdown": Value(catalog.TEMPERATURE_LIMIT, 1, 250, more=("throttled",)),  # hardware halves the clock
     "temperature_shutdown": Value(catalog.TEMPERATURE_LIMIT, 1, 250, more=("high.critical",)),
+    "fan": Value(catalog.FAN_RATIO, 100, 1, more=("",)),  # %
+}
+RAIL: dict[str, Value] = {
     "power": Value(catalog.POWER, 1e3, 1e5, more=("",)),  # mW, the whole board
     "energy": Value(catalog.ENERGY, 1e3, 1e13, more=("",)),  # mJ since the driver was loaded
-    "fan": Value(catalog.FAN_RATIO, 100, 1, more=("",)),  # %
 }
 FAULTS = {"ecc_corrected": "corrected", "ecc_uncorrected": "uncorrected", "replays": "pcie_replay"}
 THERMAL, BRAKE = 0x20 | 0x40, 0x80
@@ -79,9 +81,9 @@ def asleep(root: Root, place: str = "*:*") -> bool:
     return bool(found) and all(root.text(path) == "suspended" for path in found)
 
 
-def answer(root: Root) -> dict[str, Any]:
-    """What NVML says (`sources.nvml.read`), with nothing but GPUs in `gpus`; {} where it is not asked or not there."""
-    found = {} if asleep(root) else root.call("edgemon.sources.nvml.read")
+def answer(root: Root, ask: str = "read") -> dict[str, Any]:
+    """What NVML says (`sources.nvml`), with nothing but GPUs in `gpus`; {} where it is not asked or not there."""
+    found = {} if asleep(root) else root.call(f"edgemon.sources.nvml.{ask}")
     if not isinstance(found, dict):
         return {}
     gpus = found.get("gpus")
@@ -121,7 +123,7 @@ def number(root: Root, gpu: dict[str, Any], field: str, per: float = 1, most: fl
 
 
 def gpu(root: Root) -> Iterator[Reading]:
-    """Utilisation, memory, clocks, heat, power, errors and throttling of every GPU, as far as it supports them."""
+    """Utilisation, memory, clocks, heat, errors and throttling of every GPU, as far as it supports them."""
     found = answer(root)
     count(root, found.get("error"))
     for one in found.get("gpus", ()):
@@ -135,15 +137,28 @@ def gpu(root: Root) -> Iterator[Reading]:
 
 def values(root: Root, one: dict[str, Any], ident: str, name: str) -> Iterator[Reading]:
     """The fields of one GPU."""
-    for field, value in VALUES.items():
-        found = number(root, one, field, value.per, value.most)
-        if found is not None:
-            kind = (value.kind,) if "hw.type" in value.metric.labels else ()
-            yield value.metric(found, ident + value.part, name, *kind, *value.more)
+    yield from fields(root, one, VALUES, ident, name)
     for field, error in FAULTS.items():
         yield hardware.ACCELERATOR_ERRORS(number(root, one, field), ident, "gpu", error)
     for cause, on in throttled(root, one).items():
         yield hardware.THROTTLED(on, ident, name, cause)
+
+
+def fields(root: Root, one: dict[str, Any], wanted: dict[str, Value], ident: str, name: str) -> Iterator[Reading]:
+    """The readings that fields of one GPU make."""
+    for field, value in wanted.items():
+        found = number(root, one, field, value.per, value.most)
+        if found is not None:
+            kind = (value.kind,) if "hw.type" in value.metric.labels else ()
+            yield value.metric(found, ident + value.part, name, *kind, *value.more)
+
+
+def power(root: Root) -> Iterator[Reading]:
+    """Power and, since Volta, energy of every GPU; NVML has a new value every 20 to 100 ms."""
+    found = answer(root, "power") or answer(root)
+    for one in found.get("gpus", ()):
+        if said(one.get("id")):
+            yield from fields(root, one, RAIL, one["id"], said(one.get("name")))
 
 
 def throttled(root: Root, one: dict[str, Any]) -> dict[str, float]:
@@ -210,4 +225,6 @@ def version(root: Root, found: dict[str, Any]) -> str:
     return said(found.get("driver")) or next((said(word) for word in words if word[0].isdigit() and "." in word), "")
 
 
-PLATFORM = Platform("nvidia", detect, (Sensor("gpu", gpu), Sensor("state", state, every=10)))
+PLATFORM = Platform(
+    "nvidia", detect, (Sensor("gpu", gpu), Sensor("power", power, power=0.1), Sensor("state", state, every=10))
+)

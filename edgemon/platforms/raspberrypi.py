@@ -276,7 +276,7 @@ PLATFORM = Platform(
         Sensor("identity", identity, every=600),
         Sensor("undervoltage", undervoltage),
         Sensor("throttled", throttled, every=10),
-        Sensor("pmic", pmic, every=10),
+        Sensor("pmic", pmic, every=10, power=10),
         Sensor("clocks", clocks, every=30),
         Sensor("gpu", gpu),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,53 +180,6 @@ def test_a_channel_with_a_fault_is_absent_and_a_fan_is_read_as_rpm_and_share(tmp
     }
     assert values(readings, catalog.FAN_RATIO) == {("fan/pwm1", "fan pwm1", "fan"): 0.2}
     assert list(values(readings, catalog.TEMPERATURE).values()) == [None, 21]
-
-
-def test_power_is_the_input_or_else_the_average(tmp_path: Path) -> None:
-    chip = "/sys/class/hwmon/hwmon0"
-    files = {"name": "gpu", "power1_average": "9000000", "power2_input": "7500000", "power2_average": "7000000"}
-    readings = list(hwmon.sensors(write(tmp_path, {f"{chip}/{name}": text for name, text in files.items()})))
-    assert values(readings, catalog.POWER) == {
-        ("gpu/power2", "gpu power2", ""): 7.5,
-        ("gpu/power1", "gpu power1", ""): 9,
-    }
-
-
-def test_rapl_tells_which_counter_contains_which_and_dram_is_in_none(tmp_path: Path) -> None:
-    files = {}
-    for zone, name in (("0", "package-0"), ("0:0", "core"), ("0:1", "dram")):
-        files[f"/sys/class/powercap/intel-rapl:{zone}/name"] = name
-        files[f"/sys/class/powercap/intel-rapl:{zone}/energy_uj"] = "1500000"
-        files[f"/sys/class/powercap/intel-rapl:{zone}/max_energy_range_uj"] = "262143328850"
-    assert values(list(hwmon.energy(write(tmp_path, files))), catalog.ENERGY) == {
-        ("intel-rapl:0", "package-0", ""): 1.5,
-        ("intel-rapl:0:0", "core", "intel-rapl:0"): 1.5,
-        ("intel-rapl:0:1", "dram", ""): 1.5,
-    }
-
-
-def test_rapl_beyond_its_own_range_is_no_energy(tmp_path: Path) -> None:
-    zone = "/sys/class/powercap/intel-rapl:0"
-    root = write(tmp_path, {f"{zone}/energy_uj": "262143328851", f"{zone}/max_energy_range_uj": "262143328850"})
-    assert [reading.value for reading in hwmon.energy(root)] == [None]
-
-
-def test_rapl_that_only_root_may_read_counts_eacces(machine: Machine) -> None:
-    root = machine("x86-node-exporter")
-    root.failures = {f"/sys/class/powercap/intel-rapl:{zone}/energy_uj": errno.EACCES for zone in ("0", "0:0")}
-    assert [reading.value for reading in hwmon.energy(root)] == [None, None]
-    assert root.errors == {"EACCES": 2}
-
-
-def test_a_battery_tells_charge_state_and_power_and_a_mouse_does_not(tmp_path: Path, machine: Machine) -> None:
-    root = machine("x86-node-exporter")
-    readings = list(hwmon.supplies(root))
-    assert values(readings, catalog.BATTERY_CHARGE) == {("BAT0", "Battery"): 0.81}
-    assert values(readings, catalog.SUPPLY_STATE) == {("BAT0", "Battery", "discharging"): 1}
-    assert values(readings, catalog.SUPPLY_ONLINE) == {("AC", "Mains"): 0}
-    assert values(readings, catalog.POWER) == {("BAT0", "Battery", ""): 5.002}
-    mouse = {"scope": "Device", "capacity": "50", "type": "Battery"}
-    assert not list(hwmon.supplies(write(tmp_path, {f"/sys/class/power_supply/m/{k}": v for k, v in mouse.items()})))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgemon import catalog, hardware
 from edgemon.metric import Metric, Reading
-from edgemon.platforms import Platform, devfreq, hwmon, jetson
+from edgemon.platforms import Platform, devfreq, hwmon, jetson, power
 from tests import devices
 from tests.devices import values, write
 from tests.platforms import fuzz
@@ -249,7 +249,7 @@ def test_thors_input_is_hwmons_and_every_rail_is_part_of_it(tmp_path: Path) -> N
     files["/calls.json"] = json.dumps({JTOP: {"rails": {"VIN": 24.0, "VDD_GPU": 3.0, "VIN_SYS_5V0": 4.4}}})
     root = write(tmp_path, files)
     Path(root.path, "sys/class/hwmon/hwmon0/device").symlink_to("../../../devices/i2c-2/2-0044")
-    whole = next(iter(values(list(hwmon.sensors(root)), catalog.POWER)))[0]
+    whole = next(iter(values(list(power.rails(root)), catalog.POWER)))[0]
     found = rails(list(jetson.rails(root)))
     assert found == {"VDD_GPU": (3, whole), "VIN_SYS_5V0": (4.4, whole)}
 

@@ -24,7 +24,7 @@ Machine = Callable[[str], devices.Captured]
 MINE = [device for device in devices.DEVICES if device.startswith("nvidia-")]
 KEY, HERE = "edgemon.sources.nvml.read()", {"/proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX  595.80  x\n"}
 FULL: dict[str, Any] = {
-    **dict.fromkeys((*nvidia.VALUES, *nvidia.FAULTS, "reasons", "reasons_supported"), 1),
+    **dict.fromkeys((*nvidia.VALUES, *nvidia.RAIL, *nvidia.FAULTS, "reasons", "reasons_supported"), 1),
     "id": "0000:01:00.0",
     "name": "GPU",
     "pci_id": "10de:1eb8",
@@ -70,7 +70,8 @@ def test_no_two_readings_of_a_capture_are_the_same_series(device: str, machine: 
 
 def test_percent_milliwatts_millijoules_and_megahertz_become_base_units(tmp_path: Path) -> None:
     gpu = {"id": "0000:01:00.0", "name": "GPU", "utilization": 37, "power": 26780, "energy": 1500, "clock_sm": 585}
-    readings = list(nvidia.gpu(answering(tmp_path, {"gpus": [gpu]})))
+    root = answering(tmp_path, {"gpus": [gpu]})
+    readings = [*nvidia.gpu(root), *nvidia.power(root)]
     found = {reading.metric: reading.value for reading in readings if reading.value is not None}
     assert found == {
         hardware.UTILIZATION: 0.37,

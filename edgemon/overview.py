@@ -1,0 +1,41 @@
+"""What the overview page shows of a running daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edgemon.collect import Source
+from edgemon.finding import Finding, summary
+from edgemon.metric import State
+from edgemon.platforms import Platform
+from edgemon.sinks.pages import Overview, Row
+
+
+def overview(
+    device: str,
+    system: str,
+    here: Iterable[Platform],
+    sources: Iterable[Source],
+    probes: Iterable[tuple[str, Finding | None]],
+) -> Overview:
+    """The device, its platforms with what they read, and its probes with their verdicts."""
+    states: dict[str, dict[str, State]] = {}
+    for one in sources:
+        states.setdefault(one.platform, {})[one.sensor.name] = one.state
+    platforms = [_row(one.name, states.get(one.name, {})) for one in here]
+    return Overview(device, system, platforms, [_probe(name, finding) for name, finding in probes])
+
+
+def _probe(name: str, finding: Finding | None) -> Row:
+    """A probe with its verdict."""
+    if finding is None:
+        return Row(name, "waiting", "has not run yet")
+    return Row(name, finding.verdict.state.value, summary(finding), finding.verdict.advice)
+
+
+def _row(name: str, states: dict[str, State]) -> Row:
+    """What a platform reads, and what of it fails."""
+    good = [sensor for sensor, state in states.items() if state is State.OK]
+    bad = [f"{sensor} {state.value}" for sensor, state in states.items() if state not in {State.OK, State.ABSENT}]
+    text = ", ".join(good + bad) or "nothing of this kind on this device"
+    return Row(name, "error" if bad else "ok" if good else "absent", text)
