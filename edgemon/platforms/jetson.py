@@ -281,7 +281,7 @@ def board(root: Root) -> Iterator[Reading]:
     said = f"L4T {release} (JetPack {pack})" if pack else f"L4T {release}" if release else ""
     model, name = title(root, "/proc/device-tree/model") or theirs.get("Model", ""), graphics(root)[1]
     labels = (model, soc(root) or theirs.get("SoC", ""), said)
-    accelerator = (name, name.rpartition(".")[2], "gpu", "nvidia", CHIPS.get(labels[1], ""), "", "")
+    accelerator = (name, name.rpartition(".")[2], "gpu", "NVIDIA", CHIPS.get(labels[1], ""), "", "")
     known = [hardware.BOARD_INFO(1, *labels), hardware.ACCELERATOR_INFO(1, *accelerator)] if any(labels) else []
     return told("board", {} if found else theirs, known)
 
