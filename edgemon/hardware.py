@@ -43,6 +43,20 @@ ACCELERATOR_STATE = Metric(
     "edgemon.accelerator.state", "", GAUGE, "1 for the state: ok, unready, failed, off.", (*ACCELERATOR, "state")
 )
 ACCELERATOR_ERRORS = Metric("hw.errors", "{error}", COUNTER, "Errors it counted.", ("hw.id", "hw.type", "error.type"))
+LINK_TRANSFERS = Metric(
+    "edgemon.pci.link.transfers",
+    "{transfer}/s",
+    GAUGE,
+    "Transfers a second on each lane of the accelerator's PCIe link now; a GPU lowers it while idle.",
+    ("hw.id",),
+)
+LINK_WIDTH = Metric("edgemon.pci.link.width", "{lane}", GAUGE, "Lanes of the PCIe link now.", ("hw.id",))
+LINK_TRANSFERS_LIMIT = Metric(
+    "edgemon.pci.link.transfers.limit", "{transfer}/s", GAUGE, "The most that both ends of the link can do.", ("hw.id",)
+)
+LINK_WIDTH_LIMIT = Metric(
+    "edgemon.pci.link.width.limit", "{lane}", GAUGE, "The most that both ends of the link can do.", ("hw.id",)
+)
 CAUSES = ("thermal", "power", "undervoltage", "software", "hardware")
 THROTTLED = Metric(
     "edgemon.throttled",

@@ -99,7 +99,7 @@ class Metric:
     @property
     def _unit_word(self) -> str:
         if self.unit.startswith("{") or not self.unit:
-            return ""
+            return "per_second" if self.unit.endswith("}/s") else ""
         if self.unit == "1":
             return "ratio" if self.kind is Kind.GAUGE else ""
         return UNITS.get(self.unit, self.unit)
