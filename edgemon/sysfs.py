@@ -145,10 +145,14 @@ class Root:
     # What follows is the machine itself: all a captured or a recorded machine has to put in its place.
 
     def read(self, path: str) -> bytes:
-        """The first 64 KiB of a file, or OSError."""
+        """The first 64 KiB of a file, or OSError. A sequence file of /proc gives no more than a page at a time."""
         fd = os.open(self.path + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
         try:
-            return os.read(fd, LONGEST)
+            data = part = os.read(fd, LONGEST)
+            while part and path.startswith("/proc/") and len(data) < LONGEST:
+                part = os.read(fd, LONGEST - len(data))
+                data += part
+            return data
         finally:
             os.close(fd)
 

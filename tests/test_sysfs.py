@@ -95,3 +95,10 @@ def test_links_lead_to_paths_of_the_captured_machine(tmp_path: Path) -> None:
     (tmp_path / "sys/class").mkdir()
     (tmp_path / "sys/class/gpu").symlink_to("../devices/gpu")
     assert Root(str(tmp_path)).link("/sys/class/gpu") == "/sys/devices/gpu"
+
+
+def test_a_file_of_proc_that_is_longer_than_a_page_is_read_whole() -> None:
+    """The kernel gives a sequence file a page at a time: one read of /proc/cpuinfo shows two processors of many."""
+    whole = Path("/proc/self/smaps").read_bytes()
+    assert len(whole) > 8192
+    assert len(Root().text("/proc/self/smaps") or "") > min(len(whole), 65536) // 2
