@@ -40,7 +40,9 @@ class Sensor:
 class Platform:
     """A board, an accelerator or a kernel interface: whether it is here, and its sensors.
 
-    `remedies` say, by the state of a sensor, what the owner can do about it; `warning` what else is wrong here.
+    `remedies` say what the owner can do, by what is wrong: `<sensor> <state>`, an error that was counted, the state of
+    a sensor, `<sensor> <source>` where it has a choice; `<hw.model> <state>` or the state of an accelerator. The first
+    that is known, in this order, is shown. `warning` says what else is wrong here.
     """
 
     name: str

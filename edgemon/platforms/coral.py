@@ -202,5 +202,14 @@ PLATFORM = Platform(
         Sensor("temperature", temperature),
         Sensor("limits", limits, every=30),
     ),
-    warning=warning,
+    {
+        "Coral Edge TPU PCIe unready": "the chip has no driver: build gasket-dkms for this kernel (github.com/google/"
+        "gasket-driver), then modprobe gasket apex",
+        "Coral USB Accelerator unready": "nothing, if no program used it since power-on: libedgetpu loads its firmware "
+        "at the first inference. If one did: another cable or port, a powered hub",
+        "failed": "the chip does not answer: cool it, look for `apex` in dmesg, power the machine off and on",
+        "temperature absent": "only gasket-dkms' driver tells the temperature; the in-tree one and USB have none",
+        "denied": "add edgemon's user to group apex (a udev rule of gasket-dkms makes it)",
+    },
+    warning,
 )

@@ -186,4 +186,18 @@ PLATFORM = Platform(
         Sensor("utilization", utilization),
         Sensor("measurements", measurements, every=60),
     ),
+    {
+        "driver_mismatch": "HailoRT and the driver are of different releases: install hailort and hailort-pcie-driver "
+        "(Raspberry Pi: hailo-all) of one release, and reboot",
+        "firmware_mismatch": "the firmware is of another release than HailoRT: install hailofw or hailort-pcie-driver "
+        "of the same release, and power off and on",
+        "unready": "the chip has no driver: install hailort-pcie-driver (Raspberry Pi: hailo-all), then modprobe "
+        "hailo_pci (Hailo-10H: hailo1x_pci); a kernel update needs it built again",
+        "failed": "HailoRT refuses the chip: see `hailortcli fw-control identify` and dmesg",
+        "measurements absent": "temperature and power need HailoRT's Python (python3-hailort, or the hailort wheel in "
+        "edgemon's Python) of the driver's release",
+        "utilization absent": "utilization is told only of programs that run with HAILO_MONITOR=1 in their environment",
+        "ETIMEDOUT": "HailoRT does not answer: see dmesg; end the program that holds the device, or power off and on",
+        "denied": "/dev/hailo0 is closed to edgemon's user: give it the device's group by a udev rule",
+    },
 )

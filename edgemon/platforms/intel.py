@@ -228,5 +228,10 @@ def present(labels: tuple[str, str, str], model: str, driver: str, states: dict[
 
 
 PLATFORM = Platform(
-    "intel", detect, (Sensor("npu", npu, every=1), Sensor("gpu", gpu), Sensor("state", state, every=10))
+    "intel",
+    detect,
+    (Sensor("npu", npu, every=1), Sensor("gpu", gpu), Sensor("state", state, every=10)),
+    {
+        "unready": "nothing, until a program boots it: OpenVINO up to 2022.3 does, later ones do not know it",
+    },
 )

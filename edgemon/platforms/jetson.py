@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from edgemon import catalog, hardware
 from edgemon.metric import Reading
 from edgemon.platforms import Platform, Sensor
+from edgemon.sources import jtop
 from edgemon.sysfs import Root
 
 GPU = re.compile(r"(.*\.)?(gpu|g[a-z]\d\db)|gpu-gpc-0")
@@ -296,4 +297,4 @@ def fan(root: Root) -> Iterator[Reading]:
 
 
 ALL = ((gpu, 0), (engines, 5), (memory, 0), (rails, 0, 0.1), (throttle, 0), (mode, 60), (board, 60), (fan, 0))
-PLATFORM = Platform("jetson", detect, tuple(Sensor(one.__name__, one, *often) for one, *often in ALL))
+PLATFORM = Platform("jetson", detect, tuple(Sensor(one.__name__, one, *often) for one, *often in ALL), jtop.REMEDIES)

@@ -265,4 +265,5 @@ PLATFORM = Platform(
         Sensor("filesystems", filesystems, every=10),
         Sensor("uptime", uptime),
     ),
+    {"pressure absent": "the kernel tells no pressure: boot with psi=1 (Raspberry Pi: in cmdline.txt; CONFIG_PSI)"},
 )

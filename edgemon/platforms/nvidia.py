@@ -226,5 +226,18 @@ def version(root: Root, found: dict[str, Any]) -> str:
 
 
 PLATFORM = Platform(
-    "nvidia", detect, (Sensor("gpu", gpu), Sensor("power", power, power=0.1), Sensor("state", state, every=10))
+    "nvidia",
+    detect,
+    (Sensor("gpu", gpu), Sensor("power", power, power=0.1), Sensor("state", state, every=10)),
+    {
+        "nvml_lib_rm_version_mismatch": "the driver was updated under the running module: reboot, or unload nvidia and "
+        "load it again",
+        "nvml_driver_not_loaded": "load it: modprobe nvidia; after a kernel update DKMS builds it again (dkms status)",
+        "nvml_library_not_found": "install the driver's libnvidia-ml.so.1 (Debian, Ubuntu: libnvidia-ml1 or "
+        "libnvidia-compute-NNN); in a container start it with the NVIDIA runtime (--gpus all)",
+        "nvml_gpu_is_lost": "the GPU fell off the bus: see Xid in dmesg, check power and seating, and reboot",
+        "nvml_no_permission": "/dev/nvidia* is closed to edgemon's user: add it to group video or render",
+        "gpu absent": "edgemon's Python has no nvidia-ml-py: pip install nvidia-ml-py",
+        "failed": "the GPU does not answer: see Xid in dmesg, and reboot",
+    },
 )

@@ -128,4 +128,8 @@ PLATFORM = Platform(
         Sensor("rapl", rapl, power=0.1),
         Sensor("supplies", supplies, every=10),
     ),
+    {
+        "rapl denied": "these counters are root's since Linux 5.10 (CVE-2020-8694): run as root or, under systemd, "
+        "AmbientCapabilities=CAP_DAC_READ_SEARCH, or chgrp and chmod g+r energy_uj at boot (tmpfiles.d)",
+    },
 )

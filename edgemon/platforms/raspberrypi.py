@@ -281,7 +281,12 @@ PLATFORM = Platform(
         Sensor("gpu", gpu),
     ),
     {
+        "throttled absent": "vcgencmd is not here: apt install raspi-utils (Raspberry Pi OS) or libraspberrypi-bin; in "
+        "a container also --device /dev/vcio",
+        "clocks absent": "vcgencmd is not here: apt install raspi-utils (Raspberry Pi OS) or libraspberrypi-bin",
+        "undervoltage absent": "the kernel has no under-voltage alarm: modprobe raspberrypi-hwmon",
+        "throttled get_throttled": 'the kernel\'s copy knows no "since boot"; vcgencmd does: apt install raspi-utils',
         "denied": "vcgencmd may not open its device node: add edgemon's user to group video "
-        "(usermod -aG video USER; under systemd SupplementaryGroups=video) and restart"
+        "(usermod -aG video USER; under systemd SupplementaryGroups=video) and restart",
     },
 )

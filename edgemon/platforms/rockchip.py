@@ -94,4 +94,13 @@ def share(root: Root, raw: str) -> float | None:
     return int(raw) / 100
 
 
-PLATFORM = Platform("rockchip", detect, (Sensor("identity", identity, every=60), Sensor("load", load)))
+PLATFORM = Platform(
+    "rockchip",
+    detect,
+    (Sensor("identity", identity, every=60), Sensor("load", load)),
+    {
+        "load denied": "debugfs is root's: run as root or, under systemd, AmbientCapabilities=CAP_DAC_READ_SEARCH",
+        "load absent": "the kernel tells no NPU load: mount debugfs (mount -t debugfs none /sys/kernel/debug), or a "
+        "driver older than 0.7.2 or built without CONFIG_ROCKCHIP_RKNPU_DEBUG_FS",
+    },
+)

@@ -19,6 +19,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 log = logging.getLogger("edgemon.sources.jtop")
@@ -29,6 +30,18 @@ FRESH = 4
 """Intervals after which a sample no longer counts."""
 LONGEST = 60.0
 """Most seconds between two tries to connect; the pause doubles up to it."""
+
+REMEDIES = {
+    "EPROTO": "the jtop service is of another version than the client: install the same jetson-stats for both, then "
+    "systemctl restart jtop",
+    "ECONNREFUSED": "the jtop service is down: systemctl restart jtop, and see journalctl -u jtop",
+    "ETIMEDOUT": "the jtop service hangs: systemctl restart jtop",
+    "EACCES": "add edgemon's user to group jtop (usermod -aG jtop USER) and restart; without jtop, debugfs needs root",
+    "gpu sysfs": "kernel files, which tell less than the jtop service: pip install jetson-stats as root, reboot, and "
+    "have it in edgemon's Python as well",
+    "engines absent": "the engines' clocks need the jtop service, or root for debugfs",
+}
+"""What the owner of a Jetson can do, by errno, by what is absent, and where kernel files serve instead."""
 
 
 class Client:
@@ -222,6 +235,13 @@ def watts(one: Mapping[str, Any]) -> float | None:
 
 
 CLIENT = Client(connect)
+
+
+def settle() -> None:
+    """Ask for the first sample and wait until it or a failure is there, at most until the service counts as hung."""
+    with suppress(OSError):
+        while CLIENT.latest() is None:
+            time.sleep(0.05)
 
 
 def latest() -> dict[str, Any] | None:

@@ -122,6 +122,19 @@ def test_an_unplugged_rail_has_no_power(rail: dict[str, Any]) -> None:
     assert jtop.watts({"volt": 5000, "curr": 0, "power": 0}) == 0
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_who_can_wait_gets_the_first_sample_or_the_reason_why_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """For a command that reads once; the daemon's sweep never waits."""
+    refuse = failing(PermissionError(errno.EACCES, "closed"))
+    client = jtop.Client(refuse if refused else lambda: threading.Event().wait(0.1) or Service(after=hang))
+    monkeypatch.setattr(jtop, "CLIENT", client)
+    jtop.settle()
+    found = failure(client)
+    assert (found.errno if found else client.latest()["mode"]) == (errno.EACCES if refused else "15W")  # type: ignore[index]
+
+
 def test_the_first_question_starts_the_client_and_does_not_wait() -> None:
     gate = threading.Event()
     client = jtop.Client(lambda: gate.wait() and Service(after=hang))
