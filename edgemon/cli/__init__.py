@@ -1,8 +1,8 @@
 """The command line: one file a command, each with `add(parsers)` and `run(arguments)`.
 
 Exit status: 0 done and well; 1 done, and something is wrong with what was asked about (a probe is degraded or failing,
-a check found problems); 2 the command or the configuration is wrong; 3 this environment refuses (port in use, state
-directory locked); 130 interrupted.
+a check or the doctor found problems); 2 the command or the configuration is wrong; 3 this environment refuses (port in
+use, state directory locked); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import difflib
 import importlib
 import io
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
 from edgemon import __version__, logs
 from edgemon.capture import load
@@ -24,16 +26,17 @@ from edgemon.platforms import Platform, discover
 from edgemon.replay import Replay
 from edgemon.sysfs import Root
 
-COMMANDS = ("run", "check", "devices", "sense", "probe", "baseline", "capture", "metrics", "config")
+COMMANDS = ("run", "check", "devices", "doctor", "sense", "probe", "baseline", "capture", "metrics", "config")
 EXIT = """exit status:
   0   done, and all is well
-  1   done, and something is wrong: a probe is degraded or failing, a check found problems
+  1   done, and something is wrong: a probe is degraded or failing, a check or the doctor found problems
   2   the command line, the configuration or a capture is wrong
   3   the environment refuses: port in use, state directory locked or read-only
   130 interrupted
 
 start here:
   edgemon check               what is here, and is the configuration good
+  edgemon doctor              what keeps this device from delivering its speed, and what to do
   edgemon probe default       measure the embedded model once
   edgemon baseline record default
   edgemon run                 the daemon; then open http://127.0.0.1:18787/
@@ -110,6 +113,20 @@ def platforms() -> dict[str, Platform]:
     from edgemon.plugins import installed  # noqa: PLC0415
 
     return discover(installed())
+
+
+def wrapped(head: str, text: str) -> str:
+    """The text behind its head, on a terminal in lines of its width, elsewhere in one."""
+    if not sys.stdout.isatty():
+        return head + text
+    width = max(40, shutil.get_terminal_size().columns - 1)
+    return textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False)
+
+
+def warnings(known: Mapping[str, Platform]) -> dict[str, str]:
+    """What else is wrong on this machine, by the platform that says so."""
+    found = {one.name: one.warning() for one in known.values() if one.warning}
+    return {name: text for name, text in found.items() if text}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

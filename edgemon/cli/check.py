@@ -40,9 +40,8 @@ def _platforms(settings: config.Config) -> int:
     platforms = cli.platforms()
     for one in present(platforms, Root(), settings.sensors.disable):
         print(f"platform       {one.name}: {', '.join(sensor.name for sensor in one.sensors)}")
-    for one in platforms.values():
-        if one.warning and (text := one.warning()):
-            print(f"warning        {one.name}: {text}")
+    for name, text in cli.warnings(platforms).items():
+        print(f"warning        {name}: {text}")
     wrong = unknown(platforms, settings.sensors.disable)
     for name in wrong:
         print(f"problem        sensors.disable: {name} is no platform or sensor; see edgemon devices")
