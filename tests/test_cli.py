@@ -130,7 +130,9 @@ def test_an_unknown_probe_is_exit_2_with_the_nearest_name(typed: Callable[..., S
     assert (ran.returncode, ran.stderr) == (2, "edgemon: there is no probe zzz; configured: quick, failing, slow\n")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "sense", "probe a", "baseline record a", "baseline list"])
+@pytest.mark.parametrize(
+    "command", ["run", "check", "doctor", "sense", "probe a", "baseline record a", "baseline list"]
+)
 @pytest.mark.parametrize("what", ["missing", "directory", "bad"])
 def test_a_configuration_that_cannot_be_read_is_exit_2_for_every_command(
     typed: Callable[..., Said], tmp_path: Path, command: str, what: str
@@ -189,17 +191,116 @@ def test_check_is_exit_1_and_names_every_problem(typed: Callable[..., Said], tmp
 def test_devices_as_json_has_stable_keys(typed: Callable[..., Said]) -> None:
     ran = typed("devices", "--json")
     data = strict(ran.stdout)
-    assert (ran.returncode, set(data)) == (0, {"device", "platforms"})
+    rest = {"simulated", "boards", "power_modes", "accelerators", "warnings"}
+    assert (ran.returncode, set(data), data["simulated"]) == (0, {"device", "platforms", *rest}, False)
     assert set(data["device"]) == {"device", "cpu", "arch", "kernel", "os", "governor", "id"}
     assert "linux" in data["platforms"]
     for sensors in data["platforms"].values():
-        assert all(set(one) == {"sensor", "state", "readings", "errors", "remedy"} for one in sensors)
+        keys = {"sensor", "state", "readings", "source", "errors", "detail", "remedy"}
+        assert all(set(one) == keys for one in sensors)
 
 
 def test_devices_for_people_names_the_device_and_every_sensor(typed: Callable[..., Said]) -> None:
     text = typed("devices").stdout
     assert re.search(r"^id +[0-9a-f-]{36}$", text, re.MULTILINE)
     assert re.search(r"^  memory +ok +\d+ readings$", text, re.MULTILINE)
+
+
+DOCTOR = {"device", "simulated", "findings", "left_out"}
+
+
+def test_the_doctor_examines_this_machine(path: str) -> None:
+    """The real command: stable JSON, and an exit status that says whether a warning or a problem is there."""
+    ran = edgemon("doctor", "--json", "--config", path)
+    data = strict(ran.stdout)
+    assert set(data) == DOCTOR
+    assert all(set(one) == {"group", "severity", "what", "evidence", "remedy"} for one in data["findings"])
+    assert {"memory", "storage", "time", "engines", "other processes"} <= {one["group"] for one in data["findings"]}
+    severities = {one["severity"] for one in data["findings"]}
+    assert severities <= {"ok", "note", "warning", "problem"}
+    assert ran.returncode == (1 if severities & {"warning", "problem"} else 0)
+    assert not data["simulated"]
+
+
+@pytest.mark.parametrize(
+    ("device", "status"), [("raspberry-pi-5-pmic", 0), ("raspberry-pi-3", 1), ("coral-unbound", 1)]
+)
+def test_the_doctor_examines_a_capture_and_says_what_it_leaves_out(
+    typed: Callable[..., Said], device: str, status: int
+) -> None:
+    file = str(HERE / f"tests/devices/{device}.capture")
+    data = strict(typed("doctor", "--json", "--root", file).stdout)
+    assert {"time", "engines", "other processes"} <= set(data["left_out"])
+    assert data["simulated"]
+    ran = typed("doctor", "--root", file)
+    assert ran.returncode == status
+    assert ran.stdout.startswith(f"simulated  {file} is replayed\n")
+    for one in data["findings"]:
+        assert f"  {one['severity']:<8} {one['what']}\n" in ran.stdout
+        assert one["severity"] == "ok" or f"because  {one['evidence']}\n" in ran.stdout
+        assert f"remedy   {one['remedy']}\n" in ran.stdout or not one["remedy"]
+    assert re.search(
+        r"^(no|\d+) problems?, (no|\d+) warnings?, (no|\d+) notes?, (no|\d+) ok$", ran.stdout, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        (
+            "coral-unbound",
+            [r"^  tpu    0000:02:00.0  unready      Google Coral Edge TPU PCIe$", "remedy .*gasket-dkms"],
+        ),
+        ("raspberry-pi-5", [r"^  throttled +absent", "remedy .*raspi-utils"]),
+        (
+            "raspberry-pi-denied",
+            [r"^  throttled +ok +5 readings  from get_throttled  EACCES 1$", "remedy .*group video"],
+        ),
+        ("jetson-orin-jtop", [r"^  gpu +ok +\d+ readings  from jtop$", r"^  nvpmodel 15W$"]),
+        ("jetson-agx-orin-jp6-hot", [r"^  gpu +ok +\d+ readings  from sysfs$", "remedy .*jetson-stats"]),
+        ("nvidia-mismatch", [r"^  gpu +error +0 readings  nvml_lib_rm_version_mismatch 1$", "remedy .*reboot"]),
+        (
+            "hailo-8l-pi5",
+            [r"^  npu    0000:01:00.0  ok .*driver 4", r"^  measurements +absent", "remedy .*python3-hailort"],
+        ),
+        ("rock-5b", [r"^  npu    fdab0000.npu"]),
+    ],
+)
+def test_devices_tells_source_state_and_remedy_of_recorded_devices(
+    typed: Callable[..., Said], device: str, says: list[str]
+) -> None:
+    ran = typed("devices", "--root", str(HERE / f"tests/devices/{device}.capture"))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for pattern in says:
+        assert re.search(pattern, ran.stdout, re.MULTILINE), ran.stdout
+
+
+def test_devices_tells_of_an_accelerator_without_driver_and_of_a_pycoral_that_is_none(
+    typed: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "npu.capture").write_text(
+        "== /sys/bus/pci/devices/0000:00:0b.0/vendor\n0x8086\n== /sys/bus/pci/devices/0000:00:0b.0/device\n0x7d1d\n"
+    )
+    text = typed("devices", "--root", str(tmp_path / "npu.capture")).stdout
+    assert re.search(r"^  npu    0000:00:0b.0  no driver    Intel NPU 8086:7d1d\n +remedy +load it", text, re.MULTILINE)
+    (tmp_path / "pycoral").mkdir()
+    (tmp_path / "pycoral" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "\nwarnings\n  coral: the installed pycoral is not Google's" in typed("devices").stdout
+
+
+def test_at_a_terminal_long_lines_are_folded() -> None:
+    leader, follower = pty.openpty()
+    subprocess.run(["stty", "cols", "60"], stdin=follower, check=True)
+    command = [sys.executable, "-m", "edgemon", "devices", "--root", "tests/devices/raspberry-pi-5.capture"]
+    environment = {key: value for key, value in ENV.items() if key != "COLUMNS"}
+    subprocess.run(command, env=environment, cwd=HERE, stdout=follower, check=True, timeout=60)
+    os.close(follower)
+    lines = os.read(leader, 65536).decode().splitlines()
+    os.close(leader)
+    folded = [line for line in lines if line.startswith(" " * 17)]
+    assert folded
+    assert all(len(line) < 60 for line in folded)
 
 
 def test_sense_as_json_has_stable_keys(typed: Callable[..., Said], path: str) -> None:

@@ -99,6 +99,8 @@ def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
     answer["import_seconds"] = timed(runtime.start)
     answer["facts"] = {"runtime_version": runtime.version()}
+    if request.until == "import" and hasattr(runtime, "sees"):
+        answer["facts"].update(runtime.sees())
     if request.until != "import":
         report.begin("load")
         answer["load_seconds"] = timed(runtime.load)

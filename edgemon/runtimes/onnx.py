@@ -53,6 +53,12 @@ class Onnx:
         """The engine's version."""
         return str(self._engine.__version__)
 
+    def sees(self) -> Dict[str, Any]:
+        """Providers of this build, which proves nothing about devices, and the devices they found (from 1.22 on)."""
+        find = getattr(self._engine, "get_ep_devices", None)
+        found = ["%s: %s %s" % (one.ep_name, one.device.type.name, one.device.vendor) for one in find()] if find else []
+        return {"providers": self._engine.get_available_providers(), "devices": found}
+
     def load(self) -> None:
         """Read the model, create the session on the asked-for providers only, make the inputs."""
         self._digest = digest(self._request.model)

@@ -1,0 +1,73 @@
+"""Accelerators, their drivers, and sensors that do not read what they could."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgemon import bus
+from edgemon.doctor import NOTE, OK, PROBLEM, WARNING, Finding, Group, Patient, Severity, listed
+from edgemon.inventory import Accelerator, remedy
+from edgemon.metric import State, Sweep
+from edgemon.platforms import Platform
+from edgemon.sysfs import DENIED
+
+SEVERITIES = {"failed": PROBLEM, "unready": WARNING}
+IDLE = frozenset({"Coral USB Accelerator", "Myriad X"})
+"""Accelerators that are unready until a program uses them."""
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Accelerators that cannot work, chips without driver, sensors that fail."""
+    yield from accelerators(patient)
+    for one in bus.unclaimed(patient.root):
+        holder = f"driver {one.driver} has it" if one.driver else "no driver has it"
+        evidence = f"{one.path}: {one.pci or 'of the device tree'}, {holder}"
+        severity = NOTE if one.kind.name in {"Intel GPU", "AMD GPU"} else WARNING
+        yield Finding(severity, f"{one.kind.name} {one.ident} cannot be used: {holder}", evidence, one.kind.remedy)
+    yield from sensors(patient)
+    for name, text in patient.warnings.items():
+        yield Finding(WARNING, f"{name}: {text.partition(':')[0]}", "this Python's packages", text.partition(": ")[2])
+
+
+def accelerators(patient: Patient) -> Iterator[Finding]:
+    """What platforms found, by state."""
+    found = [one for one in patient.stock.accelerators() if "driver" not in one.state]
+    for one in found:
+        idle = one.state == "unready" and {one.name, one.model} & IDLE
+        severity = NOTE if idle else SEVERITIES.get(one.state, OK)
+        yield Finding(severity, described(one), f"edgemon_accelerator_info of {one.id}", one.remedy)
+    if not found:
+        yield Finding(NOTE, "no accelerator was found: probes run on the CPU", "no reading of edgemon_accelerator_info")
+
+
+def described(one: Accelerator) -> str:
+    """An accelerator in one line."""
+    words = (one.vendor, one.model or one.name, f"({one.id})", f"driver {one.driver}" * bool(one.driver))
+    return " ".join([*filter(None, words), *([f"is {one.state}"] if one.state else [])])
+
+
+def sensors(patient: Patient) -> Iterator[Finding]:
+    """Sensors that were refused, failed or hung, those with one remedy together; being refused is a note."""
+    groups: dict[tuple[Severity, str, str], dict[str, str]] = {}
+    for platform, taken in patient.stock.sweeps:
+        for sweep in taken:
+            trouble = graded(platform, sweep)
+            if trouble:
+                errors = sweep.detail or ", ".join(f"{error} {count}" for error, count in sweep.errors.items())
+                key = (*trouble, remedy(platform, sweep))
+                groups.setdefault(key, {})[f"{platform.name}.{sweep.source}"] = errors
+    for (severity, state, fix), names in groups.items():
+        evidence = "; ".join(dict.fromkeys(names.values()))
+        yield Finding(severity, f"sensor{'s' * (len(names) > 1)} {listed(names, 9)}: {state}", evidence, fix)
+
+
+def graded(platform: Platform, sweep: Sweep) -> tuple[Severity, str] | None:
+    """How bad the state of a sensor is; None where it is as it should be."""
+    known = [error for error in sweep.errors if error in platform.remedies]
+    if sweep.state in {State.OK, State.ABSENT}:
+        mild = not DENIED.isdisjoint(known)
+        return (NOTE if mild else WARNING, "not everything can be read") if known else None
+    return NOTE if sweep.state is State.DENIED else WARNING, sweep.state.value
+
+
+GROUP = Group("accelerators and sensors", examine)
