@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgemon import bus
+from edgemon import bus, hardware
 from edgemon.doctor import NOTE, OK, PROBLEM, WARNING, Finding, Group, Patient, Severity, listed
 from edgemon.inventory import Accelerator, remedy
 from edgemon.metric import State, Sweep
@@ -24,6 +24,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
         evidence = f"{one.path}: {one.pci or 'of the device tree'}, {holder}"
         severity = NOTE if one.kind.name in {"Intel GPU", "AMD GPU"} else WARNING
         yield Finding(severity, f"{one.kind.name} {one.ident} cannot be used: {holder}", evidence, one.kind.remedy)
+    yield from links(patient)
     yield from sensors(patient)
     for name, text in patient.warnings.items():
         yield Finding(WARNING, f"{name}: {text.partition(':')[0]}", "this Python's packages", text.partition(": ")[2])
@@ -38,6 +39,23 @@ def accelerators(patient: Patient) -> Iterator[Finding]:
         yield Finding(severity, described(one), f"edgemon_accelerator_info of {one.id}", one.remedy)
     if not found:
         yield Finding(NOTE, "no accelerator was found: probes run on the CPU", "no reading of edgemon_accelerator_info")
+
+
+def links(patient: Patient) -> Iterator[Finding]:
+    """PCIe links below what card and slot can do: lanes always, speed not of a GPU, which lowers it while idle."""
+    idle = {one.id for one in patient.stock.accelerators() if one.type == "gpu"}
+    for now, most, what in (
+        (hardware.LINK_WIDTH, hardware.LINK_WIDTH_LIMIT, "lanes"),
+        (hardware.LINK_TRANSFERS, hardware.LINK_TRANSFERS_LIMIT, "transfers a second"),
+    ):
+        limits = {one.labels["hw_id"]: one for one in patient.stock.of(most)}
+        for one in patient.stock.of(now):
+            ident = one.labels["hw_id"]
+            limit = limits.get(ident)
+            if limit and one.value < limit.value and not (what != "lanes" and ident in idle):
+                text = f"the PCIe link of {ident} has {one.value:g} of {limit.value:g} {what}"
+                remedy = "seat the card and its cable anew, clean the contacts; see the slot's settings in firmware"
+                yield Finding(WARNING, text, f"{one}, {limit}", remedy)
 
 
 def described(one: Accelerator) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemon import catalog
+from edgemon import catalog, hardware
 from edgemon.doctor import clock, drivers, memory, storage
 from edgemon.metric import Reading
 from edgemon.sysfs import Root
@@ -83,6 +83,18 @@ def test_recorded_troubles_of_accelerators_and_sensors_are_told_with_their_remed
 @pytest.mark.parametrize("device", ["coral-usb", "intel-myriad", "raspberry-pi-denied", "hailo-8l-pi5", "amd-mi50"])
 def test_sticks_that_wait_for_work_and_refused_sensors_are_notes(device: str) -> None:
     assert not bad(drivers.GROUP, captured(device))
+
+
+def test_a_link_that_lost_lanes_is_told_and_its_speed_unless_it_is_an_idle_gpus() -> None:
+    lanes = hardware.LINK_WIDTH(1, "0000:01:00.0"), hardware.LINK_WIDTH_LIMIT(4, "0000:01:00.0")
+    speed = hardware.LINK_TRANSFERS(2.5e9, "0000:01:00.0"), hardware.LINK_TRANSFERS_LIMIT(8e9, "0000:01:00.0")
+    gpu = hardware.ACCELERATOR_INFO(1, "0000:01:00.0", "RTX", "gpu", "NVIDIA", "", "", "")
+    (finding,) = bad(drivers.GROUP, read(*lanes))
+    assert finding.what == "the PCIe link of 0000:01:00.0 has 1 of 4 lanes"
+    assert len(bad(drivers.GROUP, read(*speed))) == 1
+    assert not bad(drivers.GROUP, read(*speed, gpu))
+    assert len(bad(drivers.GROUP, read(*lanes, gpu))) == 1
+    assert not bad(drivers.GROUP, read(hardware.LINK_WIDTH(4, "a"), hardware.LINK_WIDTH_LIMIT(4, "a")))
 
 
 def test_what_a_platform_warns_of_is_told() -> None:
