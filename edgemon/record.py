@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from edgemon import __version__, identity
+from edgemon import __version__, bus, identity
 from edgemon.capture import Capture, Entry, Moment, called, laid
 from edgemon.collect import Collector
 from edgemon.mask import Mask
@@ -54,6 +55,13 @@ WIDE = (
     "/sys/module/*/version",
 )  # fmt: skip
 """What else is recorded for a board that edgemon does not know: the classes and buses where accelerators show."""
+
+EXAMINED = (
+    "/proc/swaps", "/proc/vmstat", "/proc/device-tree/chosen/power/*", "/sys/class/devfreq/*/governor",
+    "/sys/devices/system/cpu/cpufreq/policy*/scaling_driver", "/sys/block/mmcblk*/device/type",
+    "/run/systemd/timesync/synchronized", "/run/chrony", "/run/ntpsec", "/run/ntpd.pid",
+)  # fmt: skip
+"""What `edgemon doctor` reads beside the sensors, so that it can examine a capture."""
 
 
 class Recorder(Root):
@@ -182,7 +190,7 @@ def _moment(
     recorder, here = Recorder(root), list[Platform]()
     asked = [Sensor("identity", _identify)]
     asked += [Sensor(one.name, partial(_detect, one, here)) for one in platforms]
-    asked += [Sensor(pattern, partial(_find, pattern)) for pattern in wide]
+    asked += [Sensor("examined", _examined), *(Sensor(one, partial(_find, one)) for one in (*EXAMINED, *wide))]
     _run(recorder, asked, timeout)
     _run(recorder, [sensor for one in here for sensor in one.sensors], timeout)
     before = {key.rstrip("/") for key, entry in known.items() if key.startswith("/") and entry.failure != "ENOENT"}
@@ -208,6 +216,12 @@ def _identify(root: Root) -> Iterable[Reading]:
 def _detect(platform: Platform, here: list[Platform], root: Root) -> Iterable[Reading]:
     if platform.detect(root):
         here.append(platform)
+    return ()
+
+
+def _examined(root: Root) -> Iterable[Reading]:
+    deque(bus.unclaimed(root), maxlen=0)
+    root.call("edgemon.sources.timex.status")
     return ()
 
 

@@ -13,12 +13,14 @@ import pytest
 
 from edgemon import catalog
 from edgemon.capture import Entry, load, parse, render
+from edgemon.doctor import groups
 from edgemon.metric import Reading
 from edgemon.platforms import Platform, Sensor, discover
 from edgemon.record import record
 from edgemon.replay import Replay
 from edgemon.sysfs import Root
 from tests.devices import DEVICES, HERE
+from tests.doctor import examined
 from tests.test_replay import Clock, readings
 
 PLATFORMS = discover().values()
@@ -39,6 +41,45 @@ def test_the_recording_of_a_capture_reads_as_the_capture(device: str) -> None:
     source = load(str(HERE / f"{device}.capture"))
     text = render(record(PLATFORMS, Replay(source)))
     assert readings(Replay(parse(text))) == readings(Replay(source))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_doctor_says_of_the_recording_of_a_capture_what_it_says_of_the_capture(device: str) -> None:
+    source = load(str(HERE / f"{device}.capture"))
+    text = render(record(PLATFORMS, Replay(source)))
+    assert groups.examine(examined(Replay(parse(text)))) == groups.examine(examined(Replay(source)))
+
+
+EVERYTHING = """== /proc/swaps
+Filename Type Size Used Priority
+/dev/mmcblk0p3 partition 102396 0 -2
+== /proc/vmstat
+oom_kill 2
+== /proc/device-tree/chosen/power/max_current \\x
+\\x00\\x00\\x0b\\xb8
+== /sys/class/devfreq/1.gpu/governor
+powersave
+== /sys/devices/system/cpu/cpufreq/policy0/scaling_driver
+cpufreq-dt
+== /sys/devices/system/cpu/cpufreq/policy0/scaling_governor
+powersave
+== /run/chrony/chronyd.pid
+1
+== call edgemon.sources.timex.status()
+{"status": 0, "maximum_error_us": 5}
+== /sys/bus/pci/devices/0000:01:00.0/vendor
+0x8086
+== /sys/bus/pci/devices/0000:01:00.0/device
+0x7d1d
+"""
+
+
+def test_what_only_the_doctor_reads_is_recorded_as_well() -> None:
+    said = groups.examine(examined(Replay(parse(EVERYTHING))))
+    text = " ".join(one.what for found in said.findings.values() for one in found)
+    for part in ("flash", "killed 2", "3 A", "1.gpu is powersave", "policy0 is powersave", "by chrony", "Intel NPU"):
+        assert part in text
+    assert groups.examine(examined(Replay(parse(render(record(PLATFORMS, Replay(parse(EVERYTHING)))))))) == said
 
 
 def test_the_recording_of_this_machine_has_the_series_of_this_machine() -> None:

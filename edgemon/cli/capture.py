@@ -48,7 +48,7 @@ def _moments(span: float, every: float) -> Iterator[float]:
     began = time.monotonic()
     for number in range(int(span / every) + 1):
         time.sleep(max(0.0, began + number * every - time.monotonic()))
-        yield round(time.monotonic() - began, 3)
+        yield round(time.monotonic() - began, 3) if number else 0.0
 
 
 def _tell(capture: Capture, out: TextIO) -> None:

@@ -11,9 +11,8 @@ UNSYNC = 0x40
 """STA_UNSYNC of linux/timex.h: nobody disciplines the clock, or nobody has for too long."""
 SERVICES = {
     "chrony": ("/run/chrony",),
-    "ntpd": ("/run/ntpd.pid", "/var/run/ntpd.pid", "/run/ntpsec"),
+    "ntpd": ("/run/ntpd.pid", "/run/ntpsec"),
     "systemd-timesyncd": ("/run/systemd/timesync",),
-    "ptp4l": ("/run/ptp4l",),
 }
 DONE = "/run/systemd/timesync/synchronized"
 START = (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from edgemon import catalog, hardware
 from edgemon.doctor import NOTE, OK, WARNING, Finding, Group, Patient, found, listed
+from edgemon.inventory import Series
 
 POLICIES = "/sys/devices/system/cpu/cpufreq"
 HARDWARE_LED = ("intel_pstate", "amd-pstate-epp")
@@ -13,6 +14,12 @@ HARDWARE_LED = ("intel_pstate", "amd-pstate-epp")
 FAST = "cpupower frequency-set -g performance, or at every boot cpufreq.default_governor=performance"
 SAME = 0.999
 """Share of a limit from which on a clock counts as not capped: drivers round."""
+
+LIMITS = f"{catalog.CPU_SPEED_LIMIT.prometheus} and {hardware.FREQUENCY_LIMIT.prometheus}"
+CAPPED = (
+    "find who capped it: a cooling device at work, a power profile (tlp, power-profiles-daemon, tuned), or a write to "
+    "scaling_max_freq or max_freq"
+)
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
@@ -71,22 +78,27 @@ def caps(patient: Patient) -> Iterator[Finding]:
     """Clocks that may not reach what the hardware can, except where heat or power is the reason (group throttling)."""
     mode = next((one.labels.get("mode", "") for one in patient.stock.of(hardware.POWER_MODE)), "")
     held = {one.labels["hw_id"] for one in patient.stock.of(hardware.THROTTLED) if hot(one.labels["cause"], one.value)}
+    free = []
     for metric in (catalog.CPU_SPEED_LIMIT, hardware.FREQUENCY_LIMIT):
         limits = {(one.labels["hw_id"], one.labels["hw_limit_type"]): one for one in patient.stock.of(metric)}
-        for (ident, kind), cap in limits.items():
-            most = limits.get((ident, "max"))
-            if kind == "throttled" and most and cap.value < most.value * SAME and ident not in held:
-                what = f"{ident} may run at {cap.value / 1e6:.0f} of {most.value / 1e6:.0f} MHz"
-                mild = bool(mode) and not mode.upper().startswith("MAXN")
-                text = f"{what}, with power mode {mode}" if mild else what
-                remedy = "choose another power mode (nvpmodel -m)" if mode else CAPPED
-                yield Finding(NOTE if mild else WARNING, text, f"{cap}, {most}", remedy)
+        for (ident, kind), most in limits.items():
+            cap = limits.get((ident, "throttled"))
+            if kind == "max" and cap and cap.value < most.value * SAME and ident not in held:
+                yield capped(ident, cap, most, mode)
+            elif kind == "max" and ident not in held:
+                free.append(ident)
+    if free:
+        evidence = f"no lower limit of type throttled than of type max in {LIMITS}"
+        yield Finding(OK, f"not capped below what the hardware can: {listed(free)}", evidence)
 
 
-CAPPED = (
-    "find who capped it: a cooling device at work, a power profile (tlp, power-profiles-daemon, tuned), or a write to "
-    "scaling_max_freq or max_freq"
-)
+def capped(ident: str, cap: Series, most: Series, mode: str) -> Finding:
+    """One clock; in a power mode that means to save it is as it was asked for."""
+    what = f"{ident} may run at {cap.value / 1e6:.0f} of {most.value / 1e6:.0f} MHz"
+    evidence = f"{cap}, {most}"
+    if mode and not mode.upper().startswith("MAXN"):
+        return Finding(NOTE, f"{what}, with power mode {mode}", evidence, "choose another power mode (nvpmodel -m)")
+    return Finding(WARNING, what, evidence, CAPPED)
 
 
 def hot(cause: str, value: float) -> bool:

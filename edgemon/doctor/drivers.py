@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgemon import bus, hardware
 from edgemon.doctor import NOTE, OK, PROBLEM, WARNING, Finding, Group, Patient, Severity, listed
-from edgemon.inventory import Accelerator, remedy
+from edgemon.inventory import Accelerator, remedy, source
 from edgemon.metric import State, Sweep
 from edgemon.platforms import Platform
 from edgemon.sysfs import DENIED
@@ -14,6 +14,8 @@ from edgemon.sysfs import DENIED
 SEVERITIES = {"failed": PROBLEM, "unready": WARNING}
 IDLE = frozenset({"Coral USB Accelerator", "Myriad X"})
 """Accelerators that are unready until a program uses them."""
+
+NONE = f"no reading of {hardware.ACCELERATOR_INFO.prometheus}"
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
@@ -36,9 +38,9 @@ def accelerators(patient: Patient) -> Iterator[Finding]:
     for one in found:
         idle = one.state == "unready" and {one.name, one.model} & IDLE
         severity = NOTE if idle else SEVERITIES.get(one.state, OK)
-        yield Finding(severity, described(one), f"edgemon_accelerator_info of {one.id}", one.remedy)
+        yield Finding(severity, described(one), f"{hardware.ACCELERATOR_INFO.prometheus} of {one.id}", one.remedy)
     if not found:
-        yield Finding(NOTE, "no accelerator was found: probes run on the CPU", "no reading of edgemon_accelerator_info")
+        yield Finding(NOTE, "no accelerator was found: probes run on the CPU", NONE)
 
 
 def links(patient: Patient) -> Iterator[Finding]:
@@ -75,17 +77,19 @@ def sensors(patient: Patient) -> Iterator[Finding]:
                 key = (*trouble, remedy(platform, sweep))
                 groups.setdefault(key, {})[f"{platform.name}.{sweep.source}"] = errors
     for (severity, state, fix), names in groups.items():
-        evidence = "; ".join(dict.fromkeys(names.values()))
+        evidence = "; ".join(dict.fromkeys(filter(None, names.values()))) or hardware.SENSOR_SOURCE.prometheus
         yield Finding(severity, f"sensor{'s' * (len(names) > 1)} {listed(names, 9)}: {state}", evidence, fix)
 
 
 def graded(platform: Platform, sweep: Sweep) -> tuple[Severity, str] | None:
-    """How bad the state of a sensor is; None where it is as it should be."""
-    known = [error for error in sweep.errors if error in platform.remedies]
-    if sweep.state in {State.OK, State.ABSENT}:
-        mild = not DENIED.isdisjoint(known)
-        return (NOTE if mild else WARNING, "not everything can be read") if known else None
-    return NOTE if sweep.state is State.DENIED else WARNING, sweep.state.value
+    """How bad the state of a sensor is; None where it is as it should be, or the hardware is just not there."""
+    if sweep.state not in {State.OK, State.ABSENT}:
+        return NOTE if sweep.state is State.DENIED else WARNING, sweep.state.value
+    if any(error in platform.remedies for error in sweep.errors.keys() - DENIED):
+        return WARNING, "not everything can be read"
+    if sweep.state is State.OK and remedy(platform, sweep):
+        return NOTE, f"more could be read than from {source(sweep)}" if source(sweep) else "more could be read"
+    return None
 
 
 GROUP = Group("accelerators and sensors", examine)

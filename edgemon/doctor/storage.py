@@ -6,19 +6,23 @@ import os
 from collections.abc import Iterator
 
 from edgemon import catalog
-from edgemon.doctor import NOTE, OK, PROBLEM, WARNING, Finding, Group, Patient
+from edgemon.doctor import NOTE, OK, PROBLEM, WARNING, Finding, Group, Patient, listed
 from edgemon.inventory import Series
 
 FULL, NEARLY = 0.02, 0.10
 """Shares of free space below which it is a problem, a warning."""
 WORN, WEARING = 0.9, 0.7
 BACKUP = "back it up and plan to replace it; fewer writes: log to memory, mount with noatime, state_dir: elsewhere"
+SPARE = "keep a spare card; put state_dir: on eMMC or an SSD; alert on"
 VOLATILE = ("tmpfs", "ramfs", "overlay")
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
     """File systems, flash, state directory."""
-    yield from mounts(patient)
+    findings, every = list(mounts(patient)), patient.stock.of(catalog.FILESYSTEM_LIMIT)
+    yield from findings
+    if every and not findings:
+        yield Finding(OK, f"{listed(map(place, every))}: room is left, and it can be written", listed(every))
     yield from wear(patient)
     yield from silent(patient)
     yield from state(patient)
@@ -66,7 +70,7 @@ def silent(patient: Patient) -> Iterator[Finding]:
         kind = patient.root.fixed(f"/sys/block/{disk}/device/type") or "unknown"
         if disk not in told and kind != "MMC":
             what = f"{disk} is an SD card and does not tell its wear: it will fail without warning"
-            remedy = "keep a spare card; put state_dir: on eMMC or an SSD; alert on edgemon_filesystem_readonly"
+            remedy = f"{SPARE} {catalog.FILESYSTEM_READONLY.prometheus}"
             yield Finding(NOTE, what, f"/sys/block/{disk}/device/type: {kind}, no life_time", remedy)
 
 

@@ -28,7 +28,9 @@ def examine(patient: Patient) -> Iterator[Finding]:
     if not findings and told:
         yield Finding(OK, "nothing is throttled, now or as far as is remembered", f"{told[0]}")
     elif not findings:
-        yield Finding(NOTE, "no part of this device tells whether it throttles", "no reading of edgemon_throttled")
+        yield Finding(
+            NOTE, "no part of this device tells whether it throttles", f"no reading of {hardware.THROTTLED.prometheus}"
+        )
 
 
 def now(patient: Patient) -> Iterator[Finding]:

@@ -80,6 +80,15 @@ def test_recorded_troubles_of_accelerators_and_sensors_are_told_with_their_remed
     assert remedy in found[0].remedy
 
 
+def test_a_jetson_without_its_service_and_a_pi_without_its_group_are_told_what_they_miss() -> None:
+    for device, what in (
+        ("jetson-agx-orin-jp6-hot", "sensor jetson.gpu: more could be read than from sysfs"),
+        ("raspberry-pi-denied", "sensor raspberrypi.throttled: more could be read than from get_throttled"),
+    ):
+        assert ("note", what) in said(drivers.GROUP, captured(device))
+    assert not [what for _, what in said(drivers.GROUP, captured("jetson-orin-jtop")) if "sensor" in what]
+
+
 @pytest.mark.parametrize("device", ["coral-usb", "intel-myriad", "raspberry-pi-denied", "hailo-8l-pi5", "amd-mi50"])
 def test_sticks_that_wait_for_work_and_refused_sensors_are_notes(device: str) -> None:
     assert not bad(drivers.GROUP, captured(device))
@@ -148,7 +157,7 @@ def test_a_kernel_without_pressure_is_a_note_with_how_to_get_it() -> None:
     [
         ([catalog.FILESYSTEM_READONLY(1, *DISK)], ["warning"]),
         ([catalog.FILESYSTEM_READONLY(0, *DISK)], []),
-        ([catalog.FILESYSTEM_LIMIT(1e9, *DISK), catalog.FILESYSTEM_USAGE(5e8, *DISK, "free")], []),
+        ([catalog.FILESYSTEM_LIMIT(1e9, *DISK), catalog.FILESYSTEM_USAGE(5e8, *DISK, "free")], ["ok"]),
         ([catalog.FILESYSTEM_LIMIT(1e9, *DISK), catalog.FILESYSTEM_USAGE(5e7, *DISK, "free")], ["warning"]),
         ([catalog.FILESYSTEM_LIMIT(1e9, *DISK), catalog.FILESYSTEM_USAGE(1e7, *DISK, "free")], ["problem"]),
         ([catalog.DISK_WEAR(0.3, "mmcblk0", "a")], ["ok"]),
@@ -157,8 +166,8 @@ def test_a_kernel_without_pressure_is_a_note_with_how_to_get_it() -> None:
         ([catalog.DISK_PRE_EOL(1, "mmcblk0")], []),
         ([catalog.DISK_PRE_EOL(2, "mmcblk0")], ["warning"]),
         ([catalog.DISK_PRE_EOL(3, "mmcblk0")], ["problem"]),
-        ([catalog.FILESYSTEM_LIMIT(1e9, *CARD)], ["note"]),
-        ([catalog.FILESYSTEM_LIMIT(1e9, *CARD), catalog.DISK_WEAR(0.1, "mmcblk0", "a")], ["ok"]),
+        ([catalog.FILESYSTEM_LIMIT(1e9, *CARD)], ["ok", "note"]),
+        ([catalog.FILESYSTEM_LIMIT(1e9, *CARD), catalog.DISK_WEAR(0.1, "mmcblk0", "a")], ["ok", "ok"]),
     ],
 )
 def test_full_read_only_and_worn_storage_is_told(readings: list[Reading], severities: list[str]) -> None:
@@ -167,7 +176,8 @@ def test_full_read_only_and_worn_storage_is_told(readings: list[Reading], severi
 
 def test_an_emmc_that_tells_no_wear_is_not_taken_for_an_sd_card() -> None:
     kind = "== /sys/block/mmcblk0/device/type\nMMC\n"
-    assert said(storage.GROUP, read(catalog.FILESYSTEM_LIMIT(1e9, *CARD), text=kind)) == []
+    assert len(said(storage.GROUP, read(catalog.FILESYSTEM_LIMIT(1e9, *CARD)))) == 2
+    assert len(said(storage.GROUP, read(catalog.FILESYSTEM_LIMIT(1e9, *CARD), text=kind))) == 1
 
 
 def test_a_state_directory_that_does_not_exist_yet_can_be_written_if_what_is_above_can(tmp_path: Path) -> None:
