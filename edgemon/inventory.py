@@ -72,9 +72,10 @@ class Inventory:
 
     def accelerators(self) -> list[Accelerator]:
         """What platforms found, then what is on a bus without driver."""
-        return [*self._known(), *(_unclaimed(one) for one in bus.unclaimed(self.root))]
+        return [*self.known(), *(_unclaimed(one) for one in bus.unclaimed(self.root))]
 
-    def _known(self) -> Iterator[Accelerator]:
+    def known(self) -> Iterator[Accelerator]:
+        """What platforms found."""
         states = {
             one.labels["hw_id"]: one.labels["state"] for one in self.of(hardware.ACCELERATOR_STATE) if one.value == 1
         }

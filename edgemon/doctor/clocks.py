@@ -14,7 +14,6 @@ HARDWARE_LED = ("intel_pstate", "amd-pstate-epp")
 FAST = "cpupower frequency-set -g performance, or at every boot cpufreq.default_governor=performance"
 SAME = 0.999
 """Share of a limit from which on a clock counts as not capped: drivers round."""
-
 LIMITS = f"{catalog.CPU_SPEED_LIMIT.prometheus} and {hardware.FREQUENCY_LIMIT.prometheus}"
 CAPPED = (
     "find who capped it: a cooling device at work, a power profile (tlp, power-profiles-daemon, tuned), or a write to "

@@ -14,7 +14,6 @@ from edgemon.sysfs import DENIED
 SEVERITIES = {"failed": PROBLEM, "unready": WARNING}
 IDLE = frozenset({"Coral USB Accelerator", "Myriad X"})
 """Accelerators that are unready until a program uses them."""
-
 NONE = f"no reading of {hardware.ACCELERATOR_INFO.prometheus}"
 
 
@@ -34,7 +33,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
 
 def accelerators(patient: Patient) -> Iterator[Finding]:
     """What platforms found, by state."""
-    found = [one for one in patient.stock.accelerators() if "driver" not in one.state]
+    found = list(patient.stock.known())
     for one in found:
         idle = one.state == "unready" and {one.name, one.model} & IDLE
         severity = NOTE if idle else SEVERITIES.get(one.state, OK)
@@ -45,7 +44,7 @@ def accelerators(patient: Patient) -> Iterator[Finding]:
 
 def links(patient: Patient) -> Iterator[Finding]:
     """PCIe links below what card and slot can do: lanes always, speed not of a GPU, which lowers it while idle."""
-    idle = {one.id for one in patient.stock.accelerators() if one.type == "gpu"}
+    idle = {one.id for one in patient.stock.known() if one.type == "gpu"}
     for now, most, what in (
         (hardware.LINK_WIDTH, hardware.LINK_WIDTH_LIMIT, "lanes"),
         (hardware.LINK_TRANSFERS, hardware.LINK_TRANSFERS_LIMIT, "transfers a second"),

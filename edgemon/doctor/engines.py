@@ -44,7 +44,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
     yield from importable(patient, results)
     usable = {name for (name, _), result in results.items() if result.outcome is Outcome.OK}
     providers = {provider for result in results.values() for provider in result.facts.get("providers", ())}
-    found = [one for one in patient.stock.accelerators() if one.state not in {"unready", "no driver", "other driver"}]
+    found = [one for one in patient.stock.known() if one.state != "unready"]
     yield from unused(found, usable, providers)
     if "CUDAExecutionProvider" in providers and not any(one.vendor.lower() == "nvidia" for one in found):
         what = (
