@@ -2,8 +2,8 @@
 
 ONNX Runtime writes a device id and phones home when it is loaded, from 1.29 on and not on Windows only (microsoft/
 onnxruntime pull request 27379). Measured with 1.32: it keeps …/.onnxruntime/onnxruntime.db mapped where it can write;
-1, true and yes in ORT_DISABLE_TELEMETRY or in CI keep it off, 0, no and false do not. /proc/*/environ is what a process
-was started with: a program that sets the variable itself, as edgemon's worker does too, cannot be told from there.
+1, y, yes, true and on in ORT_DISABLE_TELEMETRY keep it off, 0, 2, no and false do not; in CI all but 0 and false do.
+/proc/*/environ is what a process was started with: whether a program sets the variable itself cannot be told from it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VERSION = re.compile(
 )
 FIRST = (1, 29)
 SWITCHES = ("ORT_DISABLE_TELEMETRY", "CI")
-TRUE = frozenset({"1", "true", "yes", "on"})
+TRUE, FALSE = frozenset({"1", "y", "yes", "true", "on"}), frozenset({"", "0", "n", "no", "false", "off"})
 OFF = "set ORT_DISABLE_TELEMETRY=1 in its environment before it starts (systemd: Environment=ORT_DISABLE_TELEMETRY=1)"
 
 NODES = re.compile(
@@ -94,9 +94,10 @@ def telemetry(root: Root, one: Process) -> Finding:
     if started is None:
         return Finding(NOTE, f"{who}: whether its telemetry is on cannot be read", f"{proc}/environ: no access", OFF)
     environment = dict(part.split("=", 1) for part in started.split("\0") if "=" in part)
-    off = [f"{key}={environment[key]}" for key in SWITCHES if environment.get(key, "").lower() in TRUE]
-    if off:
-        return Finding(OK, f"{who} has its telemetry off", f"{proc}/environ: {off[0]}")
+    switch, ci = (environment.get(key, "").lower() for key in SWITCHES)
+    if switch in TRUE or ci not in FALSE:
+        off = f"{SWITCHES[0]}={switch}" if switch in TRUE else f"{SWITCHES[1]}={ci}"
+        return Finding(OK, f"{who} has its telemetry off", f"{proc}/environ: {off}")
     what = (
         f"{who} was started without ORT_DISABLE_TELEMETRY=1: its telemetry is on, unless the program sets that itself"
     )
