@@ -24,6 +24,8 @@ NATURAL = re.compile(r"(\d+)")
 LONGEST = 65536
 REMEMBER = 30.0
 """Seconds for which directory listings and texts that do not change (names, labels, limits) are kept."""
+SELDOM = 10.0
+"""Seconds for which what a program printed is kept: none is started more often."""
 
 DENIED = frozenset({"EACCES", "EPERM"})
 ABSENT = frozenset({"ENOENT", "ENOTDIR", "ENODEV", "ENXIO", "ENOTSUP", "EOPNOTSUPP"})
@@ -135,12 +137,19 @@ class Root:
         return None
 
     def run(self, *command: str, timeout: float = 2.0) -> str | None:
-        """What a program prints, or None: not there, failed, too slow. Only for sensors asked every 10 s or less."""
-        try:
-            return self.execute(command, timeout)
-        except OSError as error:
-            self._failed(error)
+        """What a program prints, or None: not there, failed, too slow. It runs every 10 s at most, and so may fail."""
+
+        def once(_key: str) -> str | OSError:
+            try:
+                return self.execute(command, timeout)
+            except OSError as error:
+                return error
+
+        told: str | OSError = self._remember("run", " ".join(command), once, SELDOM)
+        if isinstance(told, OSError):
+            self._failed(told)
             return None
+        return told
 
     # What follows is the machine itself: all a captured or a recorded machine has to put in its place.
 
@@ -184,10 +193,10 @@ class Root:
         if name not in ABSENT:  # what is not there is no error
             self.errors[name] += 1
 
-    def _remember(self, kind: str, key: str, read: Callable[[str], Any]) -> Any:
+    def _remember(self, kind: str, key: str, read: Callable[[str], Any], seconds: float = REMEMBER) -> Any:
         now = self._clock()
         at, value = self._memory.get((kind, key), (-math.inf, None))
-        if now - at >= REMEMBER:
+        if now - at >= seconds:
             value = read(key)
             self._memory[kind, key] = (now, value)
         return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from edgemon.sysfs import REMEMBER, Root, natural, plain
+from edgemon.sysfs import REMEMBER, SELDOM, Root, natural, plain
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,27 @@ def test_a_file_of_proc_that_is_longer_than_a_page_is_read_whole() -> None:
     whole = Path("/proc/self/smaps").read_bytes()
     assert len(whole) > 8192
     assert len(Root().text("/proc/self/smaps") or "") > min(len(whole), 65536) // 2
+
+
+class Programs(Root):
+    """A machine whose only program fails every second time."""
+
+    started = 0
+
+    def execute(self, command: tuple[str, ...], _timeout: float, /) -> str:
+        type(self).started += 1
+        if self.started % 2:
+            raise PermissionError(errno.EACCES, "no")
+        return " ".join(command)
+
+
+def test_a_program_is_started_every_ten_seconds_at_most_however_it_ended() -> None:
+    """Whoever asks in between gets the same answer, or the same failure, which is counted as his."""
+    now = [0.0]
+    root = Programs("/nowhere", clock=lambda: now[0])
+    told = []
+    for now[0] in (0.0, SELDOM - 0.1, SELDOM, 2 * SELDOM - 0.1):
+        view = root.view()
+        told.append((view.run("tool", "-q"), dict(view.errors)))
+    assert told == [(None, {"EACCES": 1})] * 2 + [("tool -q", {})] * 2
+    assert Programs.started == 2

@@ -1,9 +1,9 @@
 """Raspberry Pi: the firmware's throttle flags, PMIC rails of the Pi 5, clocks, V3D load, board.
 
-Temperature, fan and cooling are kernel classes and left to hwmon. What only the firmware knows comes from `vcgencmd`
-(raspi-utils), which needs no root but group `video` for its device node: /dev/vcio_gencmd on kernels that have it,
-/dev/vcio since raspi-utils replaced userland, /dev/vchiq before. A fork costs 2 to 10 ms on these boards, so the
-program runs every 10 s (flags, rails) or 30 s (clocks), and never for what a kernel file tells without harm.
+Temperature, fan and cooling are kernel classes and left to hwmon. The firmware is asked for the rest through its device
+node (`edgemon.sources.vcio`): /dev/vcio_gencmd on kernels that have it, else /dev/vcio. That needs no root but group
+`video`. Where there is neither, `vcgencmd` is run, which knows /dev/vchiq of old systems: a fork costs 2 to 10 ms on
+these boards, so it runs every 10 s at most.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edgemon.platforms import Platform, Sensor
 from edgemon.sysfs import Root
 
 NODES = ("/dev/vcio_gencmd", "/dev/vcio", "/dev/vchiq")
+NOBODY = "neither /dev/vcio nor vcgencmd is here: in a container --device /dev/vcio, else apt install raspi-utils"
 REFUSED = ("Can't open device file", "VCHI initialization failed")
 PATIENCE = 0.5
 """Seconds one answer of the firmware may take; usual are 2 ms, and the sensor is abandoned after 1 s."""
@@ -71,18 +72,27 @@ def detect(root: Root) -> bool:
     return "raspberrypi," in compatible(root) or model(root).startswith("Raspberry Pi")
 
 
-def ask(root: Root, *words: str) -> str | None:
-    """What the firmware answers through vcgencmd, or None.
+def ask(root: Root, *words: str) -> tuple[str | None, str]:
+    """What the firmware answers, or None, and who asked it: `vcio` or `vcgencmd`.
 
-    When the program fails, its device node is opened for reading as it does itself: EACCES is counted and makes the
-    state `denied`. A command this firmware does not know (`error=1`) is absent, no error.
+    A command this firmware does not know (`error=1`) is absent, no error.
     """
+    before = root.errors.total()
+    answer, source = root.call("edgemon.sources.vcio.ask", command=" ".join(words)), "vcio"
+    if answer is None and root.errors.total() == before:
+        answer, source = program(root, *words), "vcgencmd"
+    known = isinstance(answer, str) and not answer.startswith("error=")
+    return answer.strip(" \t\r\n\0") if known else None, source
+
+
+def program(root: Root, *words: str) -> str | None:
+    """What vcgencmd prints, or None. When it fails, its device node is opened as it does itself: EACCES is `denied`."""
     answer = root.run("vcgencmd", *words, timeout=PATIENCE)
     if answer is None or answer.startswith(REFUSED):
         for node in list(filter(root.exists, NODES))[:1]:  # the first: /dev/vcio is root's where vcio_gencmd is
             root.text(node)
         return None
-    return None if answer.startswith("error=") else answer.strip(" \t\r\n\0")
+    return answer
 
 
 def within(root: Root, value: float, low: float, high: float) -> float | None:
@@ -162,13 +172,14 @@ def causes(flags: int) -> Iterator[tuple[tuple[str, str, str], bool]]:
 
 
 def throttled(root: Root) -> Iterator[Reading]:
-    """`vcgencmd get_throttled`: flags now in bits 0 to 3, since boot in 16 to 19; else the kernel's copy.
+    """The firmware's get_throttled: flags now in bits 0 to 3, since boot in 16 to 19; else the kernel's copy.
 
     The copy knows no "since boot": its driver clears those bits every 2 s (`Voltage normalised (0x00000000)`), while
-    the firmware keeps vcgencmd's apart (0x50000 on the same board). Under-voltage now is left to the alarm where there
+    the firmware keeps its own apart (0x50000 on the same board). Under-voltage now is left to the alarm where there
     is one: it is faster and catches short dips.
     """
-    flags, source = bits(root, ask(root, "get_throttled")), "vcgencmd"
+    text, source = ask(root, "get_throttled")
+    flags = bits(root, text)
     if flags is not None:
         for labels, on in causes(flags >> 16):
             yield hardware.THROTTLED_BOOT(float(on), *labels)
@@ -182,13 +193,13 @@ def throttled(root: Root) -> Iterator[Reading]:
 
 
 def pmic(root: Root) -> Iterator[Reading]:
-    """`vcgencmd pmic_read_adc`, A and V: 12 rails of the Pi 5's power chip (Pi 5, 500, Compute Module 5).
+    """The firmware's pmic_read_adc, A and V: 12 rails of the Pi 5's power chip (Pi 5, 500, Compute Module 5).
 
     EXT5V is the 5 V input; its current is not measured, so the total is that of the rails, without losses, USB and
     HATs. Rails have it as hw.parent: add the rails or take the total. Where anything could not be read there is no
     total. BATT is the clock's battery, near 0 V without one.
     """
-    text = ask(root, "pmic_read_adc") if soc(root) in {"bcm2712", ""} else None
+    text = ask(root, "pmic_read_adc")[0] if soc(root) in {"bcm2712", ""} else None
     powers = []
     for name, rail in measured(root, text).items():
         labels, volts, amperes = (f"pmic/{name}", name, "pmic"), rail.get("V"), rail.get("A")
@@ -213,18 +224,18 @@ def measured(root: Root, text: str | None) -> dict[str, dict[str, float | None]]
 
 
 def clocks(root: Root) -> Iterator[Reading]:
-    """`vcgencmd measure_clock` in Hz, `measure_volts core` in V; 0 Hz is a block that is off or not there (h264, Pi 5).
+    """measure_clock in Hz and measure_volts core in V; 0 Hz is a block that is off or not there (h264, Pi 5).
 
     The kernel has the clocks in debugfs only (root), and as requested, not as measured. On the Pi 5 the core voltage is
     what the SoC asks for; what it gets is the rail VDD_CORE.
     """
-    text = ask(root, "measure_volts", "core")
+    text, _ = ask(root, "measure_volts", "core")
     value = scan(root, text, VOLTS)
     yield catalog.VOLTAGE(within(root, value, 0.1, 5) if value is not None else None, "soc/core", "core", "soc")
     for name, kind in CLOCKS:
         if text is None:  # then the firmware answers nothing
             return
-        text = ask(root, "measure_clock", name)
+        text, _ = ask(root, "measure_clock", name)
         value = scan(root, text, HERTZ)
         yield hardware.FREQUENCY(within(root, value, 1e6, 1e10) if value else None, name, name, kind)
 
@@ -275,18 +286,17 @@ PLATFORM = Platform(
     (
         Sensor("identity", identity, every=600),
         Sensor("undervoltage", undervoltage),
-        Sensor("throttled", throttled, every=10),
-        Sensor("pmic", pmic, every=10, power=10),
-        Sensor("clocks", clocks, every=30),
+        Sensor("throttled", throttled),
+        Sensor("pmic", pmic, power=1),
+        Sensor("clocks", clocks, every=10),
         Sensor("gpu", gpu),
     ),
     {
-        "throttled absent": "vcgencmd is not here: apt install raspi-utils (Raspberry Pi OS) or libraspberrypi-bin; in "
-        "a container also --device /dev/vcio",
-        "clocks absent": "vcgencmd is not here: apt install raspi-utils (Raspberry Pi OS) or libraspberrypi-bin",
+        "throttled absent": NOBODY,
+        "clocks absent": NOBODY,
         "undervoltage absent": "the kernel has no under-voltage alarm: modprobe raspberrypi-hwmon",
-        "throttled get_throttled": 'the kernel\'s copy knows no "since boot"; vcgencmd does: apt install raspi-utils',
-        "denied": "vcgencmd may not open its device node: add edgemon's user to group video "
+        "throttled get_throttled": 'the kernel\'s copy knows no "since boot", the firmware does: open /dev/vcio to edgemon',
+        "denied": "the firmware's device node may not be opened: add edgemon's user to group video "
         "(usermod -aG video USER; under systemd SupplementaryGroups=video) and restart",
     },
 )

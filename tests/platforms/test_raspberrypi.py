@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgemon import catalog, collect, hardware
+from edgemon.capture import called
 from edgemon.metric import Metric, Reading, State
 from edgemon.platforms import Platform, Sensor, raspberrypi
 from tests import devices
@@ -50,6 +51,13 @@ class Firmware(devices.Captured):
         super().__init__(path, failures)
         self.answer = answer
         self.asked: list[str] = []
+        self.calls: dict[str, str | OSError] = {}
+
+    def ask(self, name: str, kwargs: Mapping[str, object]) -> str | None:
+        told = self.calls.get(called(name, kwargs).removeprefix("call "))
+        if isinstance(told, OSError):
+            raise told
+        return told
 
     def run(self, *command: str, timeout: float = 2.0) -> str | None:
         self.asked.append(" ".join(command))
@@ -291,13 +299,28 @@ def test_the_device_tree_separates_its_names_by_nul(tmp_path: Path) -> None:
     assert raspberrypi.soc(root) == "bcm2711"
 
 
-def test_no_program_runs_more_often_than_every_ten_seconds(machine: Machine) -> None:
-    root = Firmware(machine("raspberry-pi-5-hot").path, None)
-    for one in raspberrypi.PLATFORM.sensors:
-        root.asked.clear()
-        list(one.read(root))
-        assert one.every >= 10 or not root.asked
-    assert sensor("clocks").every >= 30
+def test_the_firmware_is_asked_directly_and_the_program_only_where_that_gives_nothing_and_no_error(
+    machine: Machine,
+) -> None:
+    """An answer, a refusal and a failure of the device are all final."""
+    call = "edgemon.sources.vcio.ask(command='get_throttled')"
+    for answer, state in (("throttled=0x0", State.OK), (OSError(errno.EACCES, ""), State.DENIED)):
+        root = Firmware(machine("raspberry-pi-4").path, "throttled=0x50005")
+        root.calls[call] = answer
+        assert collect.take("throttled", sensor("throttled"), root).state is state
+        assert not root.asked
+    assert collect.take("throttled", sensor("throttled"), Firmware(root.path, "throttled=0x0")).state is State.OK
+
+
+def test_a_command_that_the_device_does_not_know_is_absent_and_asks_no_program(machine: Machine) -> None:
+    root = Firmware(machine("raspberry-pi-5-pmic").path, "")
+    root.calls["edgemon.sources.vcio.ask(command='pmic_read_adc')"] = 'error=1 error_msg="Command not registered"'
+    assert collect.take("pmic", sensor("pmic"), root).state is State.ABSENT
+    assert not root.asked
+
+
+def test_what_needs_no_program_is_read_at_every_sweep() -> None:
+    assert {one.name for one in raspberrypi.PLATFORM.sensors if one.every == 0} >= {"throttled", "pmic"}
 
 
 def implausible(reading: Reading) -> bool:
