@@ -118,6 +118,10 @@ class Root:
         found: list[str] = self._remember("glob", pattern, self._glob)
         return found
 
+    def asleep(self, device: str) -> bool:
+        """Whether the kernel has suspended a device: reading more of it may wake it (power/runtime_status)."""
+        return self.text(f"{device}/power/runtime_status") == "suspended"
+
     def link(self, path: str) -> str:
         """Where the path leads after every symbolic link, as a path of this machine. Kept for half a minute."""
         where: str = self._remember("link", path, self.real)

@@ -3,16 +3,16 @@
 RAPL, and the temperatures, power and fans of Arc cards, are hwmon's and read there. hw.id is the PCI address, or the
 USB port. A GPU that is suspended is `off` and left asleep: reading its clock or its limits would wake it.
 
-There is no utilisation of the GPU. The kernel counts what its engines do per client in /proc/*/fdinfo (drm-engine-*):
-without root that shows the reader's own processes only, which is a wrong number rather than none, and a scan takes
-milliseconds; the i915 and xe PMU want CAP_PERFMON. RC6 residency, which anybody may read, is not its complement: in a
-recording of intel_gpu_top the GPU is out of RC6 for 55 % of a second of which it renders 12 % and decodes 5 %.
+The utilisation of a GPU is what its clients' engines did (`edgemon.sources.drm`), which only root or CAP_SYS_PTRACE may
+see; the i915 and xe PMU want CAP_PERFMON. RC6 residency, which anybody may read, is not its complement: in a recording
+of intel_gpu_top the GPU is out of RC6 for 55 % of a second of which it renders 12 % and decodes 5 %. `drm` reads other
+drivers as well, but amdgpu's gpu_busy_percent, v3d's gpu_stats and the files of NPUs are better: whole, and for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edgemon import hardware
 from edgemon.metric import Reading
@@ -36,6 +36,11 @@ REASONS = {
 """Why a GT is slowed down, by cause. RATL is a running average of the temperature; vr_tdc, iccmax and fastvmode are
 currents; PROCHOT is a pin that the board pulls for heat or for want of power."""
 I915, XE = ("act", "max", "RPn", "RP0"), ("act", "max", "rpn", "rp0")
+ENGINES = {
+    "gpu": {"render", "compute", "copy", "rcs", "ccs", "bcs"},
+    "codec": {"video", "video-enhance", "vcs", "vecs"},
+}
+"""Engine classes of i915 (drivers/gpu/drm/i915/i915_drm_client.c) and xe (xe_drm_client.c) by hw.type of their GT."""
 CAUSE = {reason: cause for cause, reasons in REASONS.items() for reason in reasons.split()}
 
 
@@ -102,11 +107,6 @@ def detect(root: Root) -> bool:
     return bool(npus(root) or gpus(root) or myriads(root))
 
 
-def asleep(root: Root, device: Device) -> bool:
-    """power/runtime_status (Documentation/ABI/testing/sysfs-devices-power)."""
-    return root.text(f"{device.path}/device/power/runtime_status") == "suspended"
-
-
 def plausible(root: Root, raw: float | None, per: float, most: float) -> float | None:
     """The value in base units; an implausible one is counted."""
     if raw is None or 0 <= raw / per <= most:
@@ -166,7 +166,7 @@ def labels(device: Device, gt: str, first: str, media: bool) -> tuple[str, str, 
 def gpu(root: Root) -> Iterator[Reading]:
     """Clock now and its limits, MHz, and why it is held down, of every GT of every GPU that is awake."""
     for device in gpus(root):
-        if not asleep(root, device):
+        if not root.asleep(f"{device.path}/device"):
             for clock in clocks(root, device):
                 yield from readings(root, clock)
 
@@ -202,6 +202,51 @@ def throttled(root: Root, clock: Clock) -> dict[str, bool]:
     return {cause: cause in found for cause in REASONS}
 
 
+def busy(root: Root) -> Iterator[Reading]:
+    """/proc/*/fdinfo/*: of each GT the share of time, and the time in s, that its busiest engine worked.
+
+    A GPU without a GT of its own for media has its engines all the same, as `<PCI address>/media`.
+    """
+    awake = {device.ident: device for device in gpus(root) if not root.asleep(f"{device.path}/device")}
+    answer = root.call("edgemon.sources.drm.engines", devices=sorted(awake)) if awake else None
+    for row in answer if isinstance(answer, list) else ():
+        device = awake.get(str(row.get("id"))) if isinstance(row, dict) else None
+        if device:
+            gts = {clock.labels[2]: clock.labels for clock in reversed(list(clocks(root, device)))}
+            for kind, (seconds, share) in worked(row).items():
+                where = gts.get(kind) or (f"{device.ident}/media", "Intel GPU media", kind)
+                yield hardware.BUSY_TIME(seconds, *where)
+                yield hardware.UTILIZATION(share, *where)
+
+
+def worked(row: dict[str, Any]) -> dict[str, tuple[float | None, float | None]]:
+    """Seconds and share of the busiest engine of each kind; without a client no engine works.
+
+    A client without engines is one of a kernel that does not count (i915 before 5.19): nothing is known then.
+    """
+    engines = [one for one in part(row.get("engines")).items() if isinstance(one[1], dict)]
+    if not engines:
+        idle = row.get("clients") == 0 and row.get("complete") is True
+        return dict.fromkeys(ENGINES, (0.0, 0.0)) if idle else {}
+    found = {}
+    for kind, names in ENGINES.items():
+        mine = [facts for name, facts in engines if name in names]
+        found[kind] = (most(mine, "busy", 1e10), most(mine, "utilization", 1.0))
+    return found
+
+
+def part(value: object) -> dict[str, Any]:
+    """A mapping; what is none is empty."""
+    return value if isinstance(value, dict) else {}
+
+
+def most(engines: list[dict[str, Any]], key: str, bound: float) -> float | None:
+    """The highest number among engines that hardware can mean."""
+    found = [one.get(key) for one in engines]
+    values = [float(value) for value in found if isinstance(value, (int, float)) and 0 <= value <= bound]
+    return max(values, default=None)
+
+
 def state(root: Root) -> Iterator[Reading]:
     """Which accelerators there are; an in-tree driver has no version but the kernel's, so its name stands there.
 
@@ -212,7 +257,7 @@ def state(root: Root) -> Iterator[Reading]:
         model = NPUS.get(device.model, device.model)
         yield from present((device.ident, "Intel NPU", "npu"), model, device.driver, {"ok": True})
     for device in gpus(root):
-        off = asleep(root, device)
+        off = root.asleep(f"{device.path}/device")
         for clock in clocks(root, device):
             yield from present(clock.labels, device.model, device.driver, {"ok": not off, "off": off})
     for port, product in myriads(root):
@@ -230,8 +275,15 @@ def present(labels: tuple[str, str, str], model: str, driver: str, states: dict[
 PLATFORM = Platform(
     "intel",
     detect,
-    (Sensor("npu", npu, every=1), Sensor("gpu", gpu), Sensor("state", state, every=10)),
+    (
+        Sensor("npu", npu, every=1),
+        Sensor("gpu", gpu),
+        Sensor("busy", busy, every=10),
+        Sensor("state", state, every=10),
+    ),
     {
         "unready": "nothing, until a program boots it: OpenVINO up to 2022.3 does, later ones do not know it",
+        "busy denied": "what other processes do on the GPU may be read by root only, or with CAP_SYS_PTRACE "
+        "(under systemd AmbientCapabilities=CAP_SYS_PTRACE), and not in a container without --pid=host",
     },
 )
