@@ -77,13 +77,15 @@ def typed(root: Root, pattern: str) -> list[tuple[str, str, str]]:
 
 
 def chips(root: Root) -> dict[str, tuple[str, str]]:
-    """Identity and name of every chip by path, except those that repeat a thermal zone or a power supply."""
+    """Identity and name of every chip by path, less those that sleep, or repeat a thermal zone or a power supply."""
     types, found = {kind.replace("-", "_") for _, _, kind in typed(root, "/sys/class/thermal/thermal_zone*")}, []
     for path in root.glob("/sys/class/hwmon/hwmon*"):
         name, device = title(root, f"{path}/name", ""), root.link(f"{path}/device")
         place = base(device) if base(device) != "device" else ""
         if "/power_supply/" in device or place.startswith("thermal_zone") or (not place and name in types):
             continue
+        if (root.fixed(f"{path}/device/class") or "").startswith("0x03") and root.asleep(f"{path}/device"):
+            continue  # a GPU, which reading its chip would wake
         found.append((path, "-".join(filter(None, (name, place))) or base(path), name or place))
     idents = distinct(tuple(ident for _, ident, _ in found))
     return {path: (ident, name) for (path, _, name), ident in zip(found, idents, strict=True)}

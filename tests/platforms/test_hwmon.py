@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,26 @@ def test_a_chip_keeps_its_identity_when_the_kernel_renumbers_it(machine: Machine
     for old, new in (("hwmon0", "spare"), ("hwmon8", "hwmon0"), ("spare", "hwmon8")):
         (place / old).rename(place / new)
     assert values(list(hwmon.sensors(devices.Captured(root.path))), catalog.TEMPERATURE) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "read"),
+    [("0x030000", "active", True), ("0x030000", "suspended", False), ("0x038000", "suspended", False),
+     ("0x030000", "", True), ("0x010802", "suspended", True)],
+)  # fmt: skip
+def test_the_chip_of_a_gpu_that_sleeps_is_left_alone(kind: str, status: str, read: bool, tmp_path: Path) -> None:
+    """Reading it would wake the GPU; an NVMe drive (class 01) that is suspended answers without that."""
+    gpu, chip = "/sys/devices/pci0000:00/0000:03:00.0", "/sys/class/hwmon/hwmon0"
+    files = {f"{gpu}/class": kind, f"{gpu}/power/runtime_status": status}
+    root = write(
+        tmp_path, {**files, f"{chip}/name": "amdgpu", f"{chip}/temp1_input": "40000", f"{chip}/temp1_crit": "1"}
+    )
+    (tmp_path / chip[1:] / "device").symlink_to(tmp_path / gpu[1:])
+    touched = {f"{chip}/temp1_input": errno.EIO, f"{chip}/temp1_crit": errno.EIO}
+    root.failures = {} if read else touched
+    found = [*hwmon.sensors(root), *hwmon.limits(root)]
+    assert {reading.labels[0] for reading in found} == ({"amdgpu-0000:03:00.0/temp1"} if read else set())
+    assert not root.errors
 
 
 def test_a_limit_an_nvme_drive_never_set_is_no_limit(machine: Machine) -> None:
