@@ -180,6 +180,15 @@ class Collector:
         self._runner: Runner | None = None
         self._stopped = False
 
+    def adopt(self, platforms: Sequence[Platform]) -> None:
+        """Read these platforms from now on; a sensor that stays keeps its state and its counts."""
+        with self._turn:
+            before = {one.name: one for one in self.sources}
+            sources = [Source(one.name, sensor) for one in platforms for sensor in one.sensors]
+            self.sources = [before.pop(one.name, one) for one in sources]
+            for name in before:
+                self._publish(name, ())
+
     def sweep(self) -> None:
         """Run every sensor that is due and publish what came of each, the hung ones included."""
         with self._turn:

@@ -33,15 +33,17 @@ from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Site
 from edgemon.sinks.prometheus import Exposition
 from edgemon.store import Store
-from edgemon.survey import present
+from edgemon.survey import Scout
 from edgemon.sysfs import Root
-from edgemon.wire import Limits, listen
+from edgemon.wire import limits, listen
 
 log = logging.getLogger("edgemon")
 
 STUCK = 60.0
 """Seconds over its own bound after which a lane counts as stuck."""
 FLUSH = 600.0
+LOOK = 60.0
+"""Seconds after which platforms that came or went are looked for again."""
 
 
 class Daemon:
@@ -62,6 +64,7 @@ class Daemon:
         self._accepted, self._read_at = True, time.time()
         self._platforms = discover(plugins)
         self._collector: Collector | None = None
+        self._scout = Scout({}, self._root, (), 1.0)
         self._swap, self._plans = threading.Lock(), 0
         self._probers: list[Prober] = []
 
@@ -87,7 +90,7 @@ class Daemon:
         self._archive = Archive(state)
         self._cleanup.callback(self._archive.close)
         site = Site(Exposition(lambda: self._store.snapshot), self.overview, self.stuck, self.ready)
-        self._server = Server(listener, site, _limits())
+        self._server = Server(listener, site, limits())
         self._plan()
         self._listen_to_signals()
         self._server.start()
@@ -115,7 +118,7 @@ class Daemon:
     def _greet(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        names = ", ".join(one.name for one in self._here) or "none"
+        names = ", ".join(one.name for one in self._scout.here) or "none"
         log.info("edgemon %s on %s: platforms %s", __version__, self._device(), names)
         log.info("probes %s", ", ".join(self.config.probes) or "none")
         log.info("metrics at %s/metrics, overview at %s/", where, where)
@@ -123,25 +126,27 @@ class Daemon:
     def _plan(self) -> None:
         """Make the parts that follow the configuration, and their jobs."""
         sensors, state = self.config.sensors, self.config.state()
-        self._here = present(self._platforms, self._root, sensors.disable)
+        self._scout.stop()
+        self._scout = Scout(self._platforms, self._root, sensors.disable, sensors.timeout)
         self._store.put("edgemon.identity", [identity.target(self._root), identity.build()])
         self._collect(
-            Collector(self._here, self._root, sensors.timeout, self._publisher(), sensors.interval, self._meter)
+            Collector(self._scout.here, self._root, sensors.timeout, self._publisher(), sensors.interval, self._meter)
         )
-        before = {one.name: one for one in self._probers}
+        probers = {one.name: one for one in self._probers}
         with self._swap:
             self._probers = [
-                before[name]
-                if name in before and before[name].probe == probe
+                probers[name]
+                if name in probers and probers[name].probe == probe
                 else Prober(name, probe, self._archive, self._root, state)
                 for name, probe in self.config.probes.items()
             ]
-            for name in before.keys() - self.config.probes.keys():
+            for name in probers.keys() - self.config.probes.keys():
                 self._store.put(f"probe.{name}", ())
         self._sensing.set(
             [
                 Job("sweep", sensors.interval, self._sweep),
                 Job("power", sensors.power, self._sample, delay=sensors.power),
+                Job("look", LOOK, self._look, delay=LOOK),
                 Job("flush", FLUSH, self._archive.flush, delay=FLUSH),
             ]
         )
@@ -178,6 +183,13 @@ class Daemon:
             self._collector.sweep()
         self._store.put("edgemon.self", self._own())
         self._store.commit()
+
+    def _look(self) -> None:
+        """Read platforms that came, and no more those that went."""
+        collector, scout = self._collector, self._scout
+        if collector and (changed := scout.look()):
+            log.info("platforms changed: %s", ", ".join(changed))
+            collector.adopt(scout.here)
 
     def _sample(self) -> None:
         if self._collector:
@@ -274,7 +286,7 @@ class Daemon:
         """What the page shows."""
         sources = self._collector.sources if self._collector else []
         probes = [(one.name, one.finding) for one in self._probers]
-        return overview.overview(self._device(), identity.system(self._root), self._here, sources, probes)
+        return overview.overview(self._device(), identity.system(self._root), self._scout.here, sources, probes)
 
     def _device(self) -> str:
         name = " ".join(identity.model(self._root)).strip() or identity.host(self._root) or "unnamed device"
@@ -283,8 +295,3 @@ class Daemon:
 
 def _level(finding: Finding) -> int:
     return logging.WARNING if finding.verdict.state in {Verdict.DEGRADED, Verdict.FAILING} else logging.INFO
-
-
-def _limits() -> Limits:
-    """Connections well below the descriptors this process may have."""
-    return Limits(connections=max(16, min(384, os.sysconf("SC_OPEN_MAX") // 2)))

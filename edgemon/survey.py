@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from edgemon import config, platforms, runtimes
-from edgemon.platforms import Platform
+from edgemon.collect import Collector
+from edgemon.metric import Reading
+from edgemon.platforms import Platform, Sensor
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result
 from edgemon.prober import request
@@ -22,6 +25,35 @@ def present(known: Mapping[str, Platform], root: Root, disabled: tuple[str, ...]
         replace(one, sensors=tuple(sensor for sensor in one.sensors if f"{one.name}.{sensor.name}" not in disabled))
         for one in here
     ]
+
+
+class Scout:
+    """Looks again for platforms that came or went: a stick plugged in, a driver loaded late. `here` are those present.
+
+    It looks as a sensor reads: what hangs in a driver is left behind after the timeout, and what is here stays.
+    """
+
+    def __init__(self, known: Mapping[str, Platform], root: Root, disabled: tuple[str, ...], timeout: float) -> None:
+        self._known, self._disabled = known, disabled
+        self.here = self._found = present(known, root, disabled)
+        self._eye = Collector([Platform("edgemon", bool, (Sensor("platforms", self._find),))], root, timeout)
+
+    def look(self) -> list[str]:
+        """The names of the platforms that came or went since the last look, with a sign: `+coral`, `-hailo`."""
+        for source in self._eye.sources:
+            source.due = -math.inf
+        self._eye.sweep()
+        before, now = [one.name for one in self.here], [one.name for one in self._found]
+        self.here = self._found
+        return [f"+{name}" for name in now if name not in before] + [f"-{name}" for name in before if name not in now]
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._eye.stop()
+
+    def _find(self, root: Root) -> Iterable[Reading]:
+        self._found = present(self._known, root, self._disabled)
+        return ()
 
 
 def unknown(known: Mapping[str, Platform], disabled: tuple[str, ...]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from dataclasses import dataclass
 
@@ -31,6 +32,11 @@ class Limits:
     write: float = 10.0
     linger: float = 1.0
     buffer: int = 65536
+
+
+def limits() -> Limits:
+    """Connections well below the descriptors this process may have."""
+    return Limits(connections=max(16, min(384, os.sysconf("SC_OPEN_MAX") // 2)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,3 +210,23 @@ def test_power_is_sampled_briskly_for_as_long_as_asked() -> None:
     with collector.briskly(0.001):
         until(lambda: published.sources["test.rail"][1].value)
     until(lambda: not [one for one in threading.enumerate() if one.name == "edgemon-power"])
+
+
+def test_platforms_come_and_go_and_what_stays_keeps_its_state_and_its_counts() -> None:
+    published: dict[str, list[Reading]] = {}
+    stays, goes, comes = (
+        Platform("stays", bool, (Sensor("bad", broken), Sensor("new", good))),
+        Platform("goes", bool, (Sensor("one", good),)),
+        Platform("comes", bool, (Sensor("one", good),)),
+    )
+    collector = Collector([stays, goes], Root(), publish=lambda name, found: published.update({name: list(found)}))
+    collector.sweep()
+    kept = collector.sources[0]
+    collector.adopt([comes, stays])
+    assert published["goes.one"] == []
+    assert kept in collector.sources
+    assert (kept.failures, kept.errors) == (1, {"ValueError": 1})
+    collector.sweep()
+    assert len(published["comes.one"]) == 1
+    assert {one.labels[0] for one in published["edgemon.sensors"]} == {"comes", "stays"}
+    collector.stop()
