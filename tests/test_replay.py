@@ -122,6 +122,48 @@ def test_a_recorded_thermal_episode_replays_at_its_own_times() -> None:
     assert f"{capped} 1.0" in seen[126.0 + REMEMBER]
 
 
+def over_time(device: str, times: list[float]) -> list[dict[str, float]]:
+    """The series of a captured machine at so many seconds after its first moment."""
+    clock = Clock()
+    root = Replay(load(str(HERE / f"{device}.capture")), clock=clock)
+    found = []
+    for clock.now in times:
+        pairs = (line.rsplit(" ", 1) for line in readings(root))
+        found.append({name: float(value) for name, value in pairs})
+    return found
+
+
+def test_an_undervoltage_is_seen_while_it_lasts_and_remembered_afterwards() -> None:
+    """raspberry-pi-3-undervoltage: two dips of 4 and 8 seconds; alarm and flags rise and fall with them."""
+    moments = over_time("raspberry-pi-3-undervoltage", [0, 10.4, 10.5, 14.6, 14.7, 20.9, 29.1, 29.2, 1000])
+    low = 'hw_id="soc/undervoltage",hw_name="under-voltage",cause="undervoltage"'
+    slow = 'hw_id="soc/throttle",hw_name="throttling",cause="undervoltage"'
+    assert [one[f"edgemon_throttled{{{low}}}"] for one in moments] == [0, 0, 1, 1, 0, 1, 1, 0, 0]
+    assert [one[f"edgemon_throttled{{{slow}}}"] for one in moments] == [0, 0, 1, 1, 0, 1, 1, 0, 0]
+    assert [one[f"edgemon_throttled_since_boot{{{low}}}"] for one in moments] == [0, 0, 1, 1, 1, 1, 1, 1, 1]
+    assert not any(one[name] for one in moments for name in one if 'cause="thermal"' in name)
+
+
+def test_a_thermal_runaway_goes_from_warm_to_throttled_to_the_limit() -> None:
+    """jetson-agx-orin-runaway: clocks hold while it heats, fall when the kernel throttles, and heat is the cause."""
+    times = [0, 44, 89, 134, 179, 223, 268, 313, 358, 403, 448, 493, 538]
+    moments = over_time("jetson-agx-orin-runaway", [float(one) for one in times])
+    zone = 'hw_id="SOC2-therm",hw_name="SOC2-therm"'
+    heat = [one[f"hw_temperature_celsius{{{zone}}}"] for one in moments]
+    assert heat == sorted(heat)
+    assert heat[6] == 83.9
+    assert heat[-1] == moments[0][f'hw_temperature_limit_celsius{{{zone},hw_limit_type="high.critical"}}']
+    hot = 'edgemon_throttled{hw_id="cpufreq-cpu0",hw_name="cpufreq-cpu0",cause="thermal"}'
+    assert [one[hot] for one in moments] == [0] * 9 + [1] * 4
+    clock = [one['system_cpu_frequency_hertz{cpu_logical_number="0"}'] for one in moments]
+    assert min(clock[:9]) > 2.1e9
+    assert clock[9:] == sorted(clock[9:], reverse=True)
+    assert clock[-1] == 115e6
+    assert not any(
+        one[name] for one in moments for name in one if 'hw_id="policy0",hw_name="policy0",cause="softw' in name
+    )
+
+
 def test_a_replay_never_touches_this_machine(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("1")
     root = Replay(parse("== /x\n1\n"), name=str(tmp_path))
