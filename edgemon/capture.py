@@ -1,6 +1,7 @@
 r"""Captures: what edgemon read from a machine, as one text file, and the root that answers from it.
 
-Lines that start with `# ` at the top say where the facts come from. Then each entry starts with `== `:
+Lines that start with `# ` at the top say what it is: `# device:`, `# evidence:` (recorded, rebuilt, partly, synthetic)
+and `# source:`, where the facts come from. Then each entry starts with `== `:
 
     == /sys/class/thermal/thermal_zone0/type          a file; its contents are the lines up to the next entry
     cpu-thermal

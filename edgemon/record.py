@@ -253,6 +253,7 @@ def _source(root: Root, wide: Sequence[str]) -> str:
     kernel = identity.uname(root)[2]
     what = "the files, calls and programs that edgemon uses" + ", and --wide" * bool(wide)
     return (
-        f"# source: edgemon {__version__} capture on {model or 'an unnamed board'}, {system}, Linux {kernel}, "
-        f"{time.strftime('%Y-%m-%d')}:\n# {what}. Serial numbers, hardware addresses, host and user names are masked."
+        f"# device: {model or 'an unnamed board'}\n# evidence: {'recorded' if root.live else 'synthetic'}\n"
+        f"# source: edgemon {__version__} capture, {system}, Linux {kernel}, {time.strftime('%Y-%m-%d')}:\n"
+        f"# {what}. Serial numbers, hardware addresses, host and user names are masked."
     )
