@@ -1,27 +1,29 @@
-"""`python -m tests.benchmarks [daemon|fidelity|all]`: exit status 1 when a target is missed."""
+"""`python -m tests.benchmarks [daemon|fidelity|sweep|all]`: exit status 1 when a target is missed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from tests.benchmarks import daemon, fidelity
+from tests.benchmarks import daemon, fidelity, sweep
 from tests.benchmarks.report import machine, verdicts
 
 
 def main() -> int:
     """Run what was chosen."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="edgemon beside its peers")
-    parser.add_argument("part", nargs="?", default="all", choices=["daemon", "fidelity", "all"])
+    parser.add_argument("part", nargs="?", default="all", choices=["daemon", "fidelity", "sweep", "all"])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the daemons are watched")
     parser.add_argument("--quick", action="store_true", help="a few rounds only, to see that it works")
     chosen = parser.parse_args()
     print(machine())
     targets = []
-    if chosen.part != "fidelity":
+    if chosen.part in {"daemon", "all"}:
         targets += daemon.run(min(chosen.seconds, 10.0) if chosen.quick else chosen.seconds, chosen.quick)
-    if chosen.part != "daemon":
+    if chosen.part in {"fidelity", "all"}:
         targets += fidelity.run(chosen.quick)
+    if chosen.part in {"sweep", "all"}:
+        targets += sweep.run()
     return int(verdicts(targets) > 0)
 
 
