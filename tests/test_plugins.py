@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from edgemon import plugins
 from edgemon.platforms import Platform, discover, here
 from edgemon.survey import present
 from edgemon.sysfs import Root
+from tests import devices
 from tests.running import HERE, running, until
 from tests.test_daemon import BRISK, edgemon, series
 
@@ -83,6 +84,54 @@ def test_a_broken_plugin_is_logged_and_left_out(site: Path, how: str, caplog: py
     assert how not in names
     (record,) = [one for one in caplog.records if one.getMessage().startswith(f"platform {how} cannot be ")]
     assert record.exc_info is None
+
+
+WHOLE = '''
+"""Acme's NPU: /sys/class/acme/npu*/{clock_mhz,busy_percent} (its own kernel module)."""
+
+from edgemon import hardware
+from edgemon.platforms import Platform, Sensor
+
+def detect(root):
+    return bool(root.glob("/sys/class/acme/npu*"))
+
+def npu(root):
+    for path in root.glob("/sys/class/acme/npu*"):
+        labels = (path.rpartition("/")[2], "Acme NPU", "npu")
+        yield hardware.FREQUENCY(root.number(f"{path}/clock_mhz", 1e6), *labels)
+        yield hardware.UTILIZATION(root.number(f"{path}/busy_percent", 0.01), *labels)
+
+PLATFORM = Platform("acme", detect, (Sensor("npu", npu),))
+'''
+CAPTURE = """# device: Acme board
+# evidence: synthetic
+# source: made up for this test
+== /sys/class/acme/npu0/clock_mhz
+800
+== /sys/class/acme/npu0/busy_percent
+25
+"""
+GOLDEN = """# platform: acme
+edgemon_accelerator_frequency_hertz{hw_id="npu0",hw_name="Acme NPU",hw_type="npu"} 800000000.0
+edgemon_accelerator_utilization_ratio{hw_id="npu0",hw_name="Acme NPU",hw_type="npu"} 0.25
+"""
+
+
+def test_a_new_platform_is_one_module_one_capture_and_one_golden_file(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Callable[[str, Platform], None]
+) -> None:
+    """From another package, with nothing edited here: tested by the same fixture, read by the same command."""
+    install(site, "acme", WHOLE)
+    (tmp_path / "acme-board.capture").write_text(CAPTURE)
+    (tmp_path / "acme-board.prom").write_text(GOLDEN)
+    monkeypatch.setattr(devices, "HERE", tmp_path)
+    acme = discover(plugins.installed())["acme"]
+    golden("acme-board", acme)
+    assert (tmp_path / "acme-board.prom").read_text() == GOLDEN
+    ran = edgemon("sense", "--json", "--root", str(tmp_path / "acme-board.capture"), PYTHONPATH=f"{HERE}:{site}")
+    (sensed,) = [one for one in json.loads(ran.stdout) if one["sensor"].startswith("acme")]
+    assert sensed["state"] == "ok"
+    assert len(sensed["readings"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ INTERFACE = re.compile(rf"^ *(\S+): *{FOUR} +\d+ +\d+ +\d+ +\d+ +{FOUR} ", re.MU
 NO_DISK = re.compile(r"(?:loop|ram|zram|fd|sr)\d+|mmcblk\d+(?:boot\d+|gp\d+|rpmb)")
 IMAGES = frozenset({"squashfs", "erofs", "iso9660", "udf", "cramfs", "romfs"})
 READONLY = frozenset({"ro", "emergency_ro"})  # the second is ext4's since 6.15: an error stopped it, the mount says rw
+NUMBER, GOVERNOR = re.compile(r"\d{1,5}", re.ASCII), re.compile(r"\w{1,32}", re.ASCII)
 
 
 def detect(root: Root) -> bool:
@@ -87,12 +88,12 @@ def frequency(root: Root) -> Iterator[Reading]:
         name = base(policy)
         clock = hertz(root.number(f"{policy}/scaling_cur_freq"))
         for number in (root.fixed(f"{policy}/affected_cpus") or root.fixed(f"{policy}/related_cpus") or "").split():
-            if number.isdecimal():
+            if NUMBER.fullmatch(number):
                 yield catalog.CPU_FREQUENCY(clock, number)
         yield catalog.CPU_SPEED_LIMIT(hertz(root.fixed_number(f"{policy}/cpuinfo_max_freq")), name, "max")
         yield catalog.CPU_SPEED_LIMIT(hertz(root.number(f"{policy}/scaling_max_freq")), name, "throttled")
         governor = root.fixed(f"{policy}/scaling_governor")
-        if governor and governor.isidentifier():
+        if governor and GOVERNOR.fullmatch(governor):
             yield catalog.CPU_GOVERNOR(1.0, name, governor)
 
 
