@@ -73,10 +73,7 @@ def detect(root: Root) -> bool:
 
 
 def ask(root: Root, *words: str) -> tuple[str | None, str]:
-    """What the firmware answers, or None, and who asked it: `vcio` or `vcgencmd`.
-
-    A command this firmware does not know (`error=1`) is absent, no error.
-    """
+    """What the firmware answers, or None, also to what it does not know (`error=1`); and who asked: vcio, vcgencmd."""
     before = root.errors.total()
     answer, source = root.call("edgemon.sources.vcio.ask", command=" ".join(words)), "vcio"
     if answer is None and root.errors.total() == before:
@@ -292,10 +289,9 @@ PLATFORM = Platform(
         Sensor("gpu", gpu),
     ),
     {
-        "throttled absent": NOBODY,
-        "clocks absent": NOBODY,
+        **dict.fromkeys(("throttled absent", "clocks absent"), NOBODY),
         "undervoltage absent": "the kernel has no under-voltage alarm: modprobe raspberrypi-hwmon",
-        "throttled get_throttled": 'the kernel\'s copy knows no "since boot", the firmware does: open /dev/vcio to edgemon',
+        "throttled get_throttled": 'the kernel\'s copy knows no "since boot", the firmware does: /dev/vcio is needed',
         "denied": "the firmware's device node may not be opened: add edgemon's user to group video "
         "(usermod -aG video USER; under systemd SupplementaryGroups=video) and restart",
     },
