@@ -284,7 +284,7 @@ PLATFORM = Platform(
         Sensor("identity", identity, every=600),
         Sensor("undervoltage", undervoltage),
         Sensor("throttled", throttled),
-        Sensor("pmic", pmic, power=1),
+        Sensor("pmic", pmic, power=0.1),
         Sensor("clocks", clocks, every=10),
         Sensor("gpu", gpu),
     ),
