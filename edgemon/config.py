@@ -17,7 +17,22 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from edgemon.errors import ConfigError
-from edgemon.values import DAY, HOST_PORT, LEVEL, NAME, About, Bytes, Range, Seconds, Sizes, Text, Whole
+from edgemon.limits import REASONS, Budget, Gates, Total, Triggers, Windows
+from edgemon.values import (
+    DAY,
+    HOST_PORT,
+    LEVEL,
+    NAME,
+    About,
+    Bytes,
+    Each,
+    Range,
+    Seconds,
+    Sizes,
+    Text,
+    Whole,
+    one_of,
+)
 
 DEFAULT_PATH = "/etc/edgemon/edgemon.yml"
 DEFAULT_LISTEN = "127.0.0.1:18787"
@@ -61,6 +76,24 @@ class Probe:
         str, Text(r"|/[^\0]*", "an absolute path"), About("interpreter that has the engine; edgemon's own if empty")
     ] = ""
     interval: Annotated[float, Seconds(1, 7 * DAY), About("time between two runs")] = 60.0
+    suspicious_interval: Annotated[
+        float, Seconds(0, 7 * DAY), About("shorter one while something looks wrong; 0 is a quarter of the interval")
+    ] = 0.0
+    suspicious_rounds: Annotated[int, Whole(0, 1000), About("most runs at that interval in an hour")] = 10
+    calm_interval: Annotated[
+        float, Seconds(0, 30 * DAY), About("longer one that is approached while all stays ok; 0 is the interval itself")
+    ] = 0.0
+    priority: Annotated[int, Whole(-10, 10), About("of probes due at once the highest runs first")] = 0
+    budget: Annotated[Budget, About("what this probe may cost beside the budget of all")] = field(
+        default_factory=Budget
+    )
+    despite: Annotated[
+        tuple[str, ...],
+        Each(one_of(REASONS), f"one of {', '.join(REASONS)}"),
+        About(f"gates that do not hold this probe: {', '.join(REASONS)}"),
+    ] = ()
+    only: Annotated[Windows, About("local times in which this probe runs, such as [02:00-05:00]; [] is always")] = ()
+    never: Annotated[Windows, About("local times in which it does not, such as [Mon-Fri 08:00-18:00]")] = ()
     timeout: Annotated[
         float, Seconds(0.1, 3600), About("a run that takes longer is killed; no longer than the interval")
     ] = 30.0
@@ -106,6 +139,9 @@ class Config:
     ] = ""
     log_level: Annotated[str, LEVEL, About("debug, info, warning or error")] = "info"
     sensors: Annotated[Sensors, About("how the hardware is read")] = field(default_factory=Sensors)
+    budget: Annotated[Total, About("what all probes together may cost")] = field(default_factory=Total)
+    gates: Annotated[Gates, About("when probes wait")] = field(default_factory=Gates)
+    triggers: Annotated[Triggers, About("what calls for a probe out of turn")] = field(default_factory=Triggers)
     probes: Annotated[Mapping[str, Probe], NAME, About("models to probe, by name; {} for none")] = field(
         default_factory=lambda: {"default": Probe()}
     )

@@ -33,10 +33,10 @@ from edgemon.config import DEFAULT_PATH, Config, Probe, rebuild
 from edgemon.document import cut, read, shown
 from edgemon.errors import ConfigError
 from edgemon.plugins import installed
-from edgemon.values import About, Bytes, Range, Seconds, Sizes, Text, Whole, duration, written
+from edgemon.values import About, Bytes, Each, Range, Seconds, Sizes, Text, Whole, duration, written
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-Mark = Seconds | Bytes | Range | Sizes | Text
+Mark = Seconds | Bytes | Range | Sizes | Each | Text
 KINDS = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
@@ -130,9 +130,17 @@ def _fits(probe: Any) -> Any:
     if "timeout" not in probe.model_fields_set:
         probe.timeout = min(probe.timeout, probe.interval)
     if probe.timeout > probe.interval:
-        text = f"{duration(probe.timeout)} is longer than the interval ({duration(probe.interval)})"
-        raise PydanticCustomError("together", "timeout: {text}; shorten it or lengthen the interval", {"text": text})
+        raise _longer("timeout", probe.timeout, "interval", probe.interval)
+    if probe.suspicious_interval > probe.interval:
+        raise _longer("suspicious_interval", probe.suspicious_interval, "interval", probe.interval)
+    if 0 < probe.calm_interval < probe.interval:
+        raise _longer("interval", probe.interval, "calm_interval", probe.calm_interval)
     return probe
+
+
+def _longer(name: str, seconds: float, other: str, bound: float) -> PydanticCustomError:
+    text = f"{name}: {duration(seconds)} is longer than the {other} ({duration(bound)})"
+    return PydanticCustomError("together", "{text}; shorten it or lengthen the {other}", {"text": text, "other": other})
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,8 @@ def json_schema() -> dict[str, Any]:
 def _json_schema(mark: Mark) -> dict[str, Any]:
     if isinstance(mark, Sizes):
         return {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
+    if isinstance(mark, Each):
+        return {"type": "array", "items": {"type": "string"}}
     if isinstance(mark, Range):
         return {"type": "integer" if isinstance(mark, Whole) else "number", "minimum": mark.least, "maximum": mark.most}
     if isinstance(mark, Seconds):

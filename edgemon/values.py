@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,35 @@ class Sizes:
         if not isinstance(value, (list, tuple)) or not value or not all(type(one) is int and one > 0 for one in value):
             raise ValueError("must be a list of sizes from 1, such as [1, 3, 96]")
         return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A list of strings, each of which `check` accepts or refuses with a ValueError; `says` is what one is."""
+
+    check: Callable[[object], object]
+    says: str
+
+    def parse(self, value: object) -> tuple[str, ...]:
+        """The strings, or ValueError saying what is wrong with the first bad one."""
+        if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+            raise ValueError(f"must be a list, each of it {self.says}")
+        for one in value:
+            try:
+                self.check(one)
+            except ValueError as error:
+                raise ValueError(f"has {json.dumps(one)[:60]}, which {error}") from None
+        return tuple(value)
+
+
+def one_of(names: Sequence[str]) -> Callable[[object], object]:
+    """A check for `Each`: the value is one of these."""
+
+    def check(value: object) -> None:
+        if value not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+
+    return check
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,79 @@
+"""The settings that keep probes from doing harm: what they may cost, when they wait, what calls for one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from edgemon.values import About, Bytes, Each, Range, Seconds, Whole, one_of
+from edgemon.windows import SAYS, window
+
+REASONS = ("hot", "throttled", "memory", "load", "pressure", "battery", "window", "boot")
+"""What a gate can hold a probe for, in the order in which they are looked at."""
+EVENTS = ("start", "reload", "model", "power_mode", "throttling_began", "throttling_ended", "runtime")
+
+Windows = Annotated[tuple[str, ...], Each(window, SAYS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What may be spent in any hour; 0 is no limit."""
+
+    time: Annotated[float, Range(0, 1), About("share of the time that probes run; 0.05 is 3 minutes of an hour")] = 0.0
+    cpu: Annotated[float, Range(0, 1e6), About("CPU seconds in an hour; 180 are 5 % of one core")] = 0.0
+    energy: Annotated[
+        float,
+        Range(0, 1e9),
+        About("joules in an hour, of the whole device while probes run"),
+    ] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total(Budget):
+    """What all probes together may spend in any hour; 0 is no limit."""
+
+    time: Annotated[float, Range(0, 1), About("share of the time that probes run; 0.05 is 3 minutes of an hour")] = 0.05
+    cpu: Annotated[float, Range(0, 1e6), About("CPU seconds in an hour; 180 are 5 % of one core")] = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """When probes wait. A gate whose sensor this device does not have is open."""
+
+    temperature: Annotated[
+        float, Range(0, 200), About("hottest sensor in °C at which probes wait; 0 leaves it to the next setting")
+    ] = 0.0
+    trip_points: Annotated[
+        bool, About("whether probes wait when a sensor reaches its own trip point, at which the device is slowed down")
+    ] = True
+    throttled: Annotated[bool, About("whether probes wait while the device is throttled by heat, power or voltage")] = (
+        True
+    )
+    memory: Annotated[int, Bytes(1 << 20, 1 << 40), About("probes wait while less memory is available; 0 never")] = (
+        128 << 20
+    )
+    load: Annotated[
+        float, Range(0, 1000), About("probes wait while the load average of a minute, per CPU, is higher; 0 never")
+    ] = 0.0
+    cpu_pressure: Annotated[
+        float, Range(0, 1), About("probes wait while tasks wait for a CPU this share of the time (PSI); 0 never")
+    ] = 0.0
+    memory_pressure: Annotated[float, Range(0, 1), About("the same for memory: reclaiming, swapping")] = 0.2
+    io_pressure: Annotated[float, Range(0, 1), About("the same for disks and flash")] = 0.0
+    battery: Annotated[
+        float, Range(0, 1), About("on battery, probes wait while less charge than this is left; 1 waits for the mains")
+    ] = 0.2
+    boot: Annotated[float, Seconds(0, 86400), About("probes wait so long after the device has booted")] = 60.0
+    only: Annotated[Windows, About("local times in which probes run, such as [02:00-05:00]; [] is always")] = ()
+    never: Annotated[Windows, About("local times in which they do not, such as [Mon-Fri 08:00-18:00]")] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triggers:
+    """What calls for a probe out of turn."""
+
+    events: Annotated[
+        tuple[str, ...], Each(one_of(EVENTS), f"one of {', '.join(EVENTS)}"), About("events that call for a probe")
+    ] = EVENTS
+    gap: Annotated[float, Seconds(0, 3600), About("least time from the start of a probe to one that is called")] = 10.0
+    per_hour: Annotated[int, Whole(0, 3600), About("most calls of one probe in an hour; more are not heeded")] = 12
