@@ -1,19 +1,19 @@
-"""Lanes: named threads, each over a heap of due jobs, on the monotonic clock.
+"""Lanes: named threads, each over the jobs that are due, on the monotonic clock.
 
-A job's turns lie on a grid that starts when it is added, so that neither its duration nor its jitter ever adds up; a
-turn that finds the lane still busy is left out and counted, never caught up on.
+A job's turns lie on a grid that starts when it is added, so that neither its duration nor its jitter ever adds up,
+unless it has a pace of its own; a turn that finds the lane still busy is left out and counted, never caught up on.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 from edgemon import catalog
 from edgemon.metric import Reading
@@ -21,23 +21,65 @@ from edgemon.metric import Reading
 log = logging.getLogger("edgemon.lanes")
 
 
+class Pace(Protocol):
+    """When the turns of a job come. Asked under the lane's lock, so it only computes."""
+
+    interval: float
+
+    def due(self) -> float:
+        """When the next turn comes, on the lane's clock."""
+
+    def begin(self, now: float) -> int:
+        """Take the turn; how many were left out before it because the lane was busy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do every `interval` seconds, first after `delay`, each turn off the grid by up to `jitter` of it."""
+    """Something to do every `interval` seconds, first after `delay`, each turn off the grid by up to `jitter` of it.
+
+    A `pace` says when instead. Of jobs due at once the one of the highest `priority` comes first, but none waits longer
+    than its interval for that.
+    """
 
     name: str
     interval: float
     action: Callable[[], None]
     delay: float = 0.0
     jitter: float = 0.0
+    pace: Pace | None = None
+    priority: int = 0
 
 
-@dataclass(order=True, slots=True)
+class Grid:
+    """The pace of a job that has none of its own."""
+
+    def __init__(self, job: Job, now: float, chance: Callable[[], float]) -> None:
+        self.interval, self._jitter, self._chance = job.interval, job.interval * job.jitter, chance
+        self._slot = self._due = now + job.delay
+
+    def due(self) -> float:
+        """The place on the grid, off by the jitter."""
+        return self._due
+
+    def begin(self, now: float) -> int:
+        """Go to the next place on the grid that is still to come; how many have passed."""
+        passed = max(0, int((now - self._slot) // self.interval))
+        self._slot += (passed + 1) * self.interval
+        self._due = self._slot + self._jitter * (2 * self._chance() - 1)
+        return passed
+
+
+@dataclass(slots=True)
 class _Turn:
-    due: float
+    job: Job
+    pace: Pace
     order: int
-    grid: float = field(compare=False)
-    job: Job = field(compare=False)
+
+    def rank(self, now: float) -> tuple[bool, int, float, int]:
+        """Who has waited for an interval comes first, then who has priority, then who has waited longest."""
+        due = self.pace.due()
+        late = now - due >= self.pace.interval
+        return (not late, 0 if late else -self.job.priority, due, self.order)
 
 
 class Lane:
@@ -61,8 +103,13 @@ class Lane:
         """Replace all jobs; their grids start now."""
         with self._wake:
             now = self._clock()
-            self._turns = [_Turn(now + job.delay, next(self._order), now + job.delay, job) for job in jobs]
-            heapq.heapify(self._turns)
+            paces = [job.pace or Grid(job, now, self._chance) for job in jobs]
+            self._turns = [_Turn(job, pace, next(self._order)) for job, pace in zip(jobs, paces, strict=True)]
+            self._wake.notify()
+
+    def wake(self) -> None:
+        """Look again at what is due: a pace has changed."""
+        with self._wake:
             self._wake.notify()
 
     def start(self) -> None:
@@ -82,12 +129,13 @@ class Lane:
         """Do the job that is due, if one is; seconds until the next one, None when there are none."""
         with self._wake:
             now = self._clock()
-            if not self._turns or self._turns[0].due > now:
-                return self._turns[0].due - now if self._turns else None
-            turn = heapq.heappop(self._turns)
-            self.lag = now - turn.due
-            self._plan(turn, now)
-            heapq.heappush(self._turns, turn)
+            pause = self._pause(now)
+            if pause is None or pause > 0:
+                return pause
+            turn = min((turn for turn in self._turns if turn.pace.due() <= now), key=lambda turn: turn.rank(now))
+            self.lag = now - turn.pace.due()
+            self.missed += turn.pace.begin(now)
+            turn.order = next(self._order)
         self._do(turn.job)
         return 0.0
 
@@ -97,15 +145,6 @@ class Lane:
         yield catalog.LANE_MISSED(self.missed, self.name)
         yield catalog.LANE_LAG(self.lag, self.name)
         yield catalog.LANE_FAILURES(self.failures, self.name)
-
-    def _plan(self, turn: _Turn, now: float) -> None:
-        """Move the turn to the next place on its grid that is still to come."""
-        job = turn.job
-        passed = max(0, int((now - turn.grid) // job.interval))
-        self.missed += passed
-        turn.grid += (passed + 1) * job.interval
-        turn.due = turn.grid + job.interval * job.jitter * (2 * self._chance() - 1)
-        turn.order = next(self._order)
 
     def busy(self) -> tuple[str, float] | None:
         """The job in hand and the seconds it has taken so far."""
@@ -122,9 +161,16 @@ class Lane:
         self._began = None
         self.runs += 1
 
+    def _pause(self, now: float) -> float | None:
+        """Seconds until the next turn, 0 if one is due, None when there are no jobs."""
+        first = min((turn.pace.due() for turn in self._turns), default=None)
+        return None if first is None else max(0.0, first - now)
+
     def _work(self) -> None:
         while not self._stopping:
-            pause = self.step()
-            with self._wake:
+            if self.step() == 0.0:
+                continue
+            with self._wake:  # asked again under the lock: what was set or woken since then is not slept through
+                pause = self._pause(self._clock())
                 if pause != 0.0 and not self._stopping:
                     self._wake.wait(pause)
