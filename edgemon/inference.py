@@ -21,7 +21,34 @@ PROBE_OUTCOME = Metric(
     ("probe", "outcome"),
 )
 PROBE_RUNS = Metric("edgemon.probe.runs", "{run}", COUNTER, "Runs by how they ended.", ("probe", "outcome"))
-PROBE_SKIPPED = Metric("edgemon.probe.skipped", "{run}", COUNTER, "Runs left out, by reason.", ("probe", "reason"))
+PROBE_SKIPPED = Metric(
+    "edgemon.probe.skipped",
+    "{run}",
+    COUNTER,
+    "Runs left out, by reason: hot, throttled, memory, load, pressure, battery, window, boot (gates), budget_time, "
+    "budget_cpu, budget_energy, gap (too many calls by events), busy (another edgemon probes), stopping.",
+    ("probe", "reason"),
+)
+PROBE_TRIGGERED = Metric(
+    "edgemon.probe.triggered",
+    "{run}",
+    COUNTER,
+    "Runs an event called for: start, reload, model, power_mode, throttling_began, throttling_ended, runtime.",
+    ("probe", "trigger"),
+)
+PROBE_BUDGET = Metric(
+    "edgemon.probe.budget",
+    "1",
+    GAUGE,
+    "Share of an hour's budget that the last hour has used: time, cpu, energy; without probe that of all together.",
+    ("probe", "resource"),
+)
+PROBE_INTERVAL = Metric(
+    "edgemon.probe.interval", "s", GAUGE, "Time between two runs now: shorter in doubt, longer when calm.", ("probe",)
+)
+PROBE_NEXT = Metric(
+    "edgemon.probe.next_run.timestamp", "s", GAUGE, "When it is to run next, or waits to be let through.", ("probe",)
+)
 PROBE_LAST_RUN = Metric("edgemon.probe.last_run.timestamp", "s", GAUGE, "When it last ran, Unix time.", ("probe",))
 PROBE_LAST_SUCCESS = Metric(
     "edgemon.probe.last_success.timestamp", "s", GAUGE, "When it last ended ok, Unix time.", ("probe",)
