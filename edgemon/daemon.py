@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from edgemon import __version__, catalog, identity, overview
 from edgemon.archive import Archive, alone
@@ -22,13 +22,11 @@ from edgemon.collect import Collector
 from edgemon.config import apart
 from edgemon.energy import Meter
 from edgemon.errors import ConfigError, SetupError
-from edgemon.finding import Finding, sentence
-from edgemon.judge.verdict import State as Verdict
 from edgemon.lanes import Job, Lane
 from edgemon.metric import Reading
 from edgemon.platforms import discover
 from edgemon.probe.supervisor import resident
-from edgemon.prober import Prober
+from edgemon.probing import Energy, Probing
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Site
 from edgemon.sinks.prometheus import Exposition
@@ -57,16 +55,14 @@ class Daemon:
         self._ending = self._stale = False
         self._asked, self._ask = os.pipe()
         os.set_blocking(self._ask, False)
-        self._cancel = threading.Event()
         self._store, self._meter = Store(), Meter()
-        self._sensing, self._probing = Lane("sensing"), Lane("probing")
+        self._sensing = Lane("sensing")
         self._began = time.monotonic()
         self._accepted, self._read_at = True, time.time()
         self._platforms = discover(plugins)
         self._collector: Collector | None = None
         self._scout = Scout({}, self._root, (), 1.0)
         self._swap, self._plans = threading.Lock(), 0
-        self._probers: list[Prober] = []
 
     def run(self) -> int:
         """Run until told to end; 0, or SetupError when it cannot start."""
@@ -89,13 +85,13 @@ class Daemon:
         self._cleanup.callback(listener.close)
         self._archive = Archive(state)
         self._cleanup.callback(self._archive.close)
+        self._probing = Probing(self._store, self._archive, self._root, state, Energy(self._meter, self._briskly))
         site = Site(Exposition(lambda: self._store.snapshot), self.overview, self.stuck, self.ready)
         self._server = Server(listener, site, limits())
         self._plan()
         self._listen_to_signals()
         self._server.start()
         self._sensing.start()
-        self._probing.start()
         self._greet(listener)
 
     def _listen_to_signals(self) -> None:
@@ -125,23 +121,13 @@ class Daemon:
 
     def _plan(self) -> None:
         """Make the parts that follow the configuration, and their jobs."""
-        sensors, state = self.config.sensors, self.config.state()
+        sensors = self.config.sensors
         self._scout.stop()
         self._scout = Scout(self._platforms, self._root, sensors.disable, sensors.timeout)
         self._store.put("edgemon.identity", [identity.target(self._root), identity.build()])
         self._collect(
             Collector(self._scout.here, self._root, sensors.timeout, self._publisher(), sensors.interval, self._meter)
         )
-        probers = {one.name: one for one in self._probers}
-        with self._swap:
-            self._probers = [
-                probers[name]
-                if name in probers and probers[name].probe == probe
-                else Prober(name, probe, self._archive, self._root, state)
-                for name, probe in self.config.probes.items()
-            ]
-            for name in probers.keys() - self.config.probes.keys():
-                self._store.put(f"probe.{name}", ())
         self._sensing.set(
             [
                 Job("sweep", sensors.interval, self._sweep),
@@ -150,12 +136,7 @@ class Daemon:
                 Job("flush", FLUSH, self._archive.flush, delay=FLUSH),
             ]
         )
-        self._probing.set(
-            [
-                Job(one.name, one.probe.interval, lambda one=one: self._probe(one), delay=1.0 + number, jitter=0.1)  # type: ignore[misc]
-                for number, one in enumerate(self._probers)
-            ]
-        )
+        self._probing.follow(self.config)
 
     def _collect(self, collector: Collector) -> None:
         """Put a collector in the place of the one before; what only that one read disappears."""
@@ -182,7 +163,7 @@ class Daemon:
         if self._collector:
             self._collector.sweep()
         self._store.put("edgemon.self", self._own())
-        self._store.commit()
+        self._probing.see(self._store.commit())
 
     def _look(self) -> None:
         """Read platforms that came, and no more those that went."""
@@ -195,20 +176,8 @@ class Daemon:
         if self._collector:
             self._collector.sample()
 
-    def _probe(self, prober: Prober) -> None:
-        with self._collector.briskly() if self._collector else nullcontext():
-            before, finding = prober.finding, prober.run(self._cancel)
-        if not self._ending and (before is None or before.verdict.state is not finding.verdict.state):
-            log.log(
-                _level(finding),
-                "probe %s%s",
-                sentence(finding),
-                f" ({finding.verdict.advice})" if finding.verdict.advice else "",
-            )
-        with self._swap:
-            if prober in self._probers:
-                self._store.put(f"probe.{prober.name}", prober.readings())
-                self._store.commit()
+    def _briskly(self) -> AbstractContextManager[None]:
+        return self._collector.briskly() if self._collector else nullcontext()
 
     def _own(self) -> Iterator[Reading]:
         """The daemon's own cost and state."""
@@ -224,7 +193,7 @@ class Daemon:
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
-        for lane in (self._sensing, self._probing):
+        for lane in (self._sensing, self._probing.lane):
             yield from lane.readings()
         yield from self._archive.readings()
 
@@ -259,7 +228,7 @@ class Daemon:
 
     def _stop(self) -> None:
         log.info("stopping")
-        self._cancel.set()
+        self._probing.cancel.set()
         self._server.stop()
         self._probing.stop(4.0)
         self._sensing.stop(0.5)
@@ -274,7 +243,7 @@ class Daemon:
         """Which lane does not move any more, in words, or nothing."""
         bounds = {
             self._sensing: STUCK,
-            self._probing: STUCK + max([p.timeout for p in self.config.probes.values()] + [0]),
+            self._probing.lane: STUCK + max([p.timeout for p in self.config.probes.values()] + [0]),
         }
         for lane, bound in bounds.items():
             busy = lane.busy()
@@ -284,14 +253,9 @@ class Daemon:
 
     def overview(self) -> Overview:
         """What the page shows."""
-        sources = self._collector.sources if self._collector else []
-        probes = [(one.name, one.finding) for one in self._probers]
+        sources, probes = self._collector.sources if self._collector else [], self._probing.states()
         return overview.overview(self._device(), identity.system(self._root), self._scout.here, sources, probes)
 
     def _device(self) -> str:
         name = " ".join(identity.model(self._root)).strip() or identity.host(self._root) or "unnamed device"
         return name if self._root.live else f"{name} (simulated)"
-
-
-def _level(finding: Finding) -> int:
-    return logging.WARNING if finding.verdict.state in {Verdict.DEGRADED, Verdict.FAILING} else logging.INFO

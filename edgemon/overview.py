@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from edgemon.collect import Source
 from edgemon.finding import Finding, summary
+from edgemon.gates import Held
 from edgemon.metric import State
 from edgemon.platforms import Platform
 from edgemon.sinks.pages import Overview, Row
@@ -16,21 +17,23 @@ def overview(
     system: str,
     here: Iterable[Platform],
     sources: Iterable[Source],
-    probes: Iterable[tuple[str, Finding | None]],
+    probes: Iterable[tuple[str, Finding | None, Held | None]],
 ) -> Overview:
-    """The device, its platforms with what they read, and its probes with their verdicts."""
+    """The device, its platforms with what they read, and its probes with their verdicts and what they wait for."""
     states: dict[str, dict[str, State]] = {}
     for one in sources:
         states.setdefault(one.platform, {})[one.sensor.name] = one.state
     platforms = [_row(one.name, states.get(one.name, {})) for one in here]
-    return Overview(device, system, platforms, [_probe(name, finding) for name, finding in probes])
+    return Overview(device, system, platforms, [_probe(*one) for one in probes])
 
 
-def _probe(name: str, finding: Finding | None) -> Row:
-    """A probe with its verdict."""
+def _probe(name: str, finding: Finding | None, held: Held | None) -> Row:
+    """A probe with its verdict, and why it does not run."""
+    waits = f"waiting: {held}" if held else ""
     if finding is None:
-        return Row(name, "waiting", "has not run yet")
-    return Row(name, finding.verdict.state.value, summary(finding), finding.verdict.advice)
+        return Row(name, "waiting", waits or "has not run yet")
+    text = f"{summary(finding)}; {waits}" if waits else summary(finding)
+    return Row(name, finding.verdict.state.value, text, finding.verdict.advice)
 
 
 def _row(name: str, states: dict[str, State]) -> Row:

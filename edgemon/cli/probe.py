@@ -7,15 +7,21 @@ import difflib
 import json
 import sys
 import time
+from collections.abc import Mapping
 
 from edgemon import cli, config
 from edgemon.archive import Archive
+from edgemon.collect import take
 from edgemon.errors import ConfigError
 from edgemon.finding import PERCENTILES, Finding
+from edgemon.gates import Pressure, View, closed
 from edgemon.judge.statistics import enough, median, quantile
 from edgemon.judge.verdict import ENOUGH, State
+from edgemon.platforms import Platform
 from edgemon.probe.result import Outcome, Result
 from edgemon.prober import Prober
+from edgemon.store import Snapshot, Store
+from edgemon.survey import present
 from edgemon.sysfs import Root
 
 PATIENCE = 120.0
@@ -35,10 +41,30 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
 def run(chosen: argparse.Namespace) -> int:
     """Run the rounds and print the last finding."""
     prober, archive = prepare(chosen)
+    note(chosen, prober.probe)
     finding = rounds(prober, chosen.rounds)[-1]
     archive.close()
     print(json.dumps(plain(finding), indent=2) if chosen.json else text(finding))
     return 1 if finding.verdict.state in {State.DEGRADED, State.FAILING} else 0
+
+
+def note(chosen: argparse.Namespace, probe: config.Probe) -> None:
+    """Say in a line on standard error what would make the daemon wait now; by hand it is run all the same."""
+    settings = cli.settings(chosen.config)
+    view = View(look(cli.platforms(), settings.sensors.disable), Pressure(), time.localtime())
+    held = ", ".join(str(one) for one in closed(settings.gates, probe, view))
+    if held:
+        print(f"edgemon: the daemon would wait now: {held}", file=sys.stderr)
+
+
+def look(known: Mapping[str, Platform], disabled: tuple[str, ...]) -> Snapshot:
+    """What every sensor says now."""
+    root, store = Root(), Store()
+    for platform in present(known, root, disabled):
+        for sensor in platform.sensors:
+            name = f"{platform.name}.{sensor.name}"
+            store.put(name, take(name, sensor, root).readings)
+    return store.commit()
 
 
 def prepare(chosen: argparse.Namespace) -> tuple[Prober, Archive]:
