@@ -20,6 +20,9 @@ def count(path: str, shapes: Mapping[str, Sequence[int]]) -> Dict[str, Any]:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:
         raise ValueError("model %s cannot be read to count it: %s" % (path, str(error).lower())) from None
-    reader = tflite if bytes(data[4:8]) == tflite.IDENTIFIER else onnx
-    tally: Tally = reader.count(data, shapes)
+    kind, reader = ("LiteRT", tflite) if bytes(data[4:8]) == tflite.IDENTIFIER else ("ONNX", onnx)
+    try:
+        tally: Tally = reader.count(data, shapes)
+    except ValueError as error:
+        raise ValueError("read as %s: %s" % (kind, error)) from None
     return tally.result()

@@ -1,7 +1,7 @@
 """The most that reading one file may cost."""
 
-UNITS = 1000000
-"""Some two seconds of Python and a hundred megabytes; a model of ten thousand nodes takes a fifth."""
+UNITS = 500000
+"""Some two seconds of Python; a model of ten thousand nodes takes half of them."""
 
 
 class Budget:

@@ -1,7 +1,8 @@
 """Counts the MACs of a LiteRT model (tensorflow/lite/schema/schema.fbs) from the shapes that its tensors carry.
 
-The file tells every tensor's shape for the inputs it was converted with. Where an input is given another shape, or a
-tensor's shape is open, the operators that touch it are not counted.
+The file tells every tensor's shape for the inputs it was converted with, 1 for a size that is open. Where only the
+batch is open, as in most models, the shapes are followed from the inputs on; where more is, or an input is given
+another shape, the operators that touch such a tensor are not counted.
 """
 
 from math import prod
@@ -40,12 +41,26 @@ WEIGHTS = {TRANSPOSE_CONV: (2, 1), CONV_3D_TRANSPOSE: (2, 1)}
 """Where an operator has its data and its weights, when not at 0 and 1."""
 
 
-class Tensor(NamedTuple):
-    """A tensor; `stored` tells that its elements are in the file, `shape` is None when it is open."""
+LIKE = {
+    5, 6, 8, 11, 14, 19, 20, 21, 22, 25, 26, 28, 39, 43, 47, 50, 53, 54, 59, 66, 70, 73, 75, 76, 98, 101, 104, 108, 111,
+    114, 116, 117, 150,
+}  # fmt: skip
+"""Operators whose output has as many elements as their input: activations, casts, Reshape, Transpose, Squeeze."""
+FOLLOW = {0, 1, 12, 13, 17, 18, 23, 34, 40, 41, 42, 55, 57, 60, 74, 82, 89, 97, 99, 100} | set(COUNTED) - {FULLY}
+"""Operators whose output has the batch of their first input: arithmetic, pooling, padding, resizing, reductions."""
+CONCATENATION = 2
 
-    shape: Optional[Tuple[int, ...]]
-    dtype: str
-    stored: bool
+
+class Tensor:
+    """A tensor; `stored` tells that its elements are in the file, `shape` is None where it is open.
+
+    `claim` is what the shape is if the open first size is the batch and nothing else.
+    """
+
+    def __init__(
+        self, shape: Optional[Tuple[int, ...]], dtype: str, stored: bool, claim: Optional[Tuple[int, ...]] = None
+    ) -> None:
+        self.shape, self.dtype, self.stored, self.claim = shape, dtype, stored, claim
 
 
 class Operator(NamedTuple):
@@ -71,6 +86,7 @@ def count(data: memoryview, shapes: Mapping[str, Sequence[int]]) -> Tally:
         operators = [_operator(one, names, tensors) for one in graph.tables(3)]
         _store(operators, tally)
         for operator in operators if number == 0 else []:  # the others are bodies of control flow
+            _follow(operator)
             _weigh(operator, tally)
     return tally
 
@@ -82,23 +98,48 @@ def _code(table: Table) -> Tuple[int, str]:
 
 
 def _tensors(graph: Table, stored: Sequence[bool], shapes: Mapping[str, Sequence[int]]) -> List[Tensor]:
-    tables = graph.tables(0)
-    resized = False
-    for place in graph.numbers(1) or []:
-        one = _at(tables, place)
-        given = shapes.get(one.text(3))
-        resized = resized or (given is not None and list(given) != (one.numbers(0) or []))
+    tables, inputs = graph.tables(0), graph.numbers(1) or []
+    given = {place: tuple(shapes.get(_at(tables, place).text(3), ())) for place in inputs}
+    resized = any(one and one != _shape(tables[place]) for place, one in given.items())
+    batch = next((one[0] for one in given.values() if one), 1)
     made = []
     for table in tables:
-        buffer = table.scalar(2, "I")
+        buffer, shape = table.scalar(2, "I"), _shape(table)
         kept = 0 < buffer < len(stored) and stored[buffer]
-        signature = table.numbers(7) or []
-        open_ = not kept and (resized or any(one < 0 for one in signature))
-        made.append(Tensor(None if open_ else _shape(table), DTYPES.get(table.scalar(1, "b"), ""), kept))
+        signature = tuple(table.numbers(7) or shape)
+        claim = (batch, *shape[1:]) if signature[:1] == (-1,) and signature[1:] == shape[1:] else None
+        believed = kept or (signature == shape and not resized)
+        made.append(Tensor(shape if believed else None, DTYPES.get(table.scalar(1, "b"), ""), kept, claim))
+    for place, one in given.items():
+        tensor = made[place]
+        if tensor.claim and one in ((), tensor.claim):
+            tensor.shape = tensor.claim
     return made
 
 
-def _shape(table: Table) -> Optional[Tuple[int, ...]]:
+def _follow(operator: Operator) -> None:
+    """Believe what an output's shape claims to be where the operator carries the batch of its inputs on to it."""
+    inputs = [one for one in operator.inputs if one]
+    if not inputs or any(one.shape is None for one in inputs):
+        return
+    for output in operator.outputs:
+        if output.shape is None and output.claim and _carries(operator, inputs, output.claim):
+            output.shape = output.claim
+
+
+def _carries(operator: Operator, inputs: Sequence[Tensor], claim: Tuple[int, ...]) -> bool:
+    sizes = [prod(one.shape or ()) for one in inputs]
+    if operator.code in LIKE:
+        return prod(claim) == sizes[0]
+    if operator.code == CONCATENATION:
+        return prod(claim) == sum(sizes)
+    if operator.code == FULLY:
+        outputs, features = (inputs[1].shape or (0, 0))[:2]
+        return prod(claim) * features == sizes[0] * outputs
+    return operator.code in FOLLOW
+
+
+def _shape(table: Table) -> Tuple[int, ...]:
     shape = table.numbers(0) or []
     if any(one < 0 for one in shape) or prod(shape) >= 1 << 48 or len(shape) > 64:
         raise ValueError("the model holds a tensor of the impossible shape %s" % shape[:16])
