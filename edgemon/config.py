@@ -17,7 +17,21 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from edgemon.errors import ConfigError
-from edgemon.values import DAY, HOST_PORT, LEVEL, NAME, About, Bytes, Range, Seconds, Sizes, Text, Whole
+from edgemon.values import (
+    DAY,
+    HOST_PORT,
+    LEVEL,
+    NAME,
+    PRECISION,
+    About,
+    Bytes,
+    Range,
+    Rate,
+    Seconds,
+    Sizes,
+    Text,
+    Whole,
+)
 
 DEFAULT_PATH = "/etc/edgemon/edgemon.yml"
 DEFAULT_LISTEN = "127.0.0.1:18787"
@@ -86,6 +100,11 @@ class Probe:
     effect: Annotated[
         float, Range(0.005, 10), About("smallest change of the inference time worth a verdict; 0.05 is 5 %")
     ] = 0.05
+    peak: Annotated[
+        Mapping[str, Annotated[float, Rate(1e6, 1e18)]],
+        PRECISION,
+        About("operations a second the device can do, 2 a MAC, such as {int8: 26e12}; its data sheet's if empty"),
+    ] = field(default_factory=dict)
     tolerance: Annotated[Tolerance, About("how far outputs may be from the golden ones")] = field(
         default_factory=Tolerance
     )

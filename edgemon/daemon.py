@@ -140,6 +140,8 @@ class Daemon:
                 else Prober(name, probe, self._archive, self._root, state)
                 for name, probe in self.config.probes.items()
             ]
+            for one in self._probers:
+                one.hardware = lambda: self._store.snapshot.readings()
             for name in probers.keys() - self.config.probes.keys():
                 self._store.put(f"probe.{name}", ())
         self._sensing.set(

@@ -33,7 +33,7 @@ from edgemon.config import DEFAULT_PATH, Config, Probe, rebuild
 from edgemon.document import cut, read, shown
 from edgemon.errors import ConfigError
 from edgemon.plugins import installed
-from edgemon.values import About, Bytes, Range, Seconds, Sizes, Text, Whole, duration, written
+from edgemon.values import About, Bytes, Range, Rate, Seconds, Sizes, Text, Whole, duration, written
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Mark = Seconds | Bytes | Range | Sizes | Text
@@ -161,6 +161,9 @@ def json_schema() -> dict[str, Any]:
 def _json_schema(mark: Mark) -> dict[str, Any]:
     if isinstance(mark, Sizes):
         return {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
+    if isinstance(mark, Rate):
+        number = {"type": "number", "minimum": mark.least, "maximum": mark.most}
+        return {"anyOf": [number, {"type": "string", "pattern": f"^({mark.WRITTEN})$"}]}
     if isinstance(mark, Range):
         return {"type": "integer" if isinstance(mark, Whole) else "number", "minimum": mark.least, "maximum": mark.most}
     if isinstance(mark, Seconds):

@@ -20,6 +20,10 @@ class Snapshot:
     at: float = 0.0
     series: Mapping[Series, float] = field(default_factory=dict)
 
+    def readings(self) -> list[Reading]:
+        """The series as they were taken."""
+        return [Reading(metric, labels, value) for (metric, labels), value in self.series.items()]
+
 
 class Store:
     """Sources put their readings, whole; a commit makes them the snapshot. Any thread may do either."""

@@ -14,15 +14,15 @@ import edgemon
 
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
-    ("errors", "digest", "__init__", "plugins", "logs", "probe", "judge"),
+    ("errors", "digest", "__init__", "plugins", "logs", "probe", "judge", "anatomy"),
     ("metric", "wire", "document"),
     ("hardware", "inference", "values", "sysfs", "probe.result", "capture"),
     ("catalog", "config"),
     ("sources", "kernel"),
     ("platforms", "schema", "probe.golden", "identity", "bus"),
-    ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy"),
+    ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy", "peaks"),
     ("collect", "judge.baseline", "replay"),
-    ("judge.verdict", "archive"),
+    ("judge.verdict", "archive", "efficiency"),
     ("finding", "mask"),
     ("prober",),
     ("survey", "sinks", "record", "inventory"),

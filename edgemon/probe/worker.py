@@ -28,7 +28,8 @@ if "edgemon" not in sys.modules:
     package.__path__ = [os.path.dirname(HERE)]
     sys.modules["edgemon"] = package
 
-from edgemon.probe import golden  # noqa: E402 - the package above comes first
+from edgemon import anatomy  # noqa: E402 - the package above comes first
+from edgemon.probe import golden  # noqa: E402
 from edgemon.probe.result import Outcome, Request  # noqa: E402
 
 clock = time.perf_counter
@@ -108,6 +109,7 @@ def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     if request.until:
         answer["outcome"] = Outcome.OK.value
         return
+    dissect(request, answer["facts"])
     infer = runtime.infer()
     report.begin("first")
     answer["first_seconds"] = timed(infer)
@@ -120,6 +122,16 @@ def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     report.begin("idle_start")
     time.sleep(request.idle)
     answer["idle_seconds"] = timed(infer)
+
+
+def dissect(request: Request, facts: Dict[str, Any]) -> None:
+    """Count what the model is made of, unless that is known; a runtime without a model file has nothing to count."""
+    if facts.get("model_sha256", "") == request.counted or not os.path.isfile(request.model):
+        return
+    try:
+        facts["anatomy"] = anatomy.count(request.model, request.shapes)
+    except ValueError as error:
+        facts["anatomy"] = {"detail": str(error)}
 
 
 def timed(action: Callable[[], Any]) -> float:
