@@ -8,13 +8,12 @@ lowers the coverage.
 import mmap
 from typing import Any, Dict, Mapping, Sequence
 
+from edgemon.anatomy import onnx, tflite
 from edgemon.anatomy.tally import Tally
 
 
 def count(path: str, shapes: Mapping[str, Sequence[int]]) -> Dict[str, Any]:
     """The facts of a model file for inputs of these shapes (`tally.Tally.result`); ValueError when it has none."""
-    from edgemon.anatomy import onnx, tflite  # noqa: PLC0415 - a probe that has been counted need not load them
-
     try:
         with open(path, "rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -1,6 +1,5 @@
 """Shapes of what slides a window: convolutions and pooling (onnx.ai/onnx/operators), and of what resizes."""
 
-from fractions import Fraction
 from typing import Callable, Dict, List, Optional, Sequence
 
 from edgemon.anatomy.values import Call, Dims, Unknown, Value, known, plain
@@ -106,7 +105,7 @@ def resize(call: Call) -> List[Value]:
         raise Unknown
     for axis, scale in zip(where, scales):
         size = x[axis]
-        made[axis] = None if size is None or scale is None else int(Fraction(scale) * size)
+        made[axis] = None if size is None or scale is None else int(scale * size)  # exact: 24 bits times fewer than 29
     return [plain(tuple(made), call.value(0))]
 
 

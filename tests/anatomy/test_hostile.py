@@ -133,11 +133,15 @@ def test_a_bomb_costs_a_bounded_memory_and_time(kind: str, tmp_path: Path) -> No
     assert float(sums) < 100
 
 
-def test_the_budget_is_the_same_for_every_file() -> None:
+def test_the_budget_ends_with_its_units_or_its_time() -> None:
     budget = Budget(3)
     budget.spend(3)
     with pytest.raises(ValueError, match="too large to be counted"):
         budget.spend()
+    late = Budget(10000, seconds=-1.0)
+    late.spend(999)  # the clock is looked at every thousand units
+    with pytest.raises(ValueError, match="takes too long to be counted on this device"):
+        late.spend(2)
 
 
 @pytest.mark.parametrize(
