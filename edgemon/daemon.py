@@ -141,7 +141,7 @@ class Daemon:
                 for name, probe in self.config.probes.items()
             ]
             for one in self._probers:
-                one.hardware = lambda: self._store.snapshot.readings()
+                one.hardware = self._store.readings
             for name in probers.keys() - self.config.probes.keys():
                 self._store.put(f"probe.{name}", ())
         self._sensing.set(

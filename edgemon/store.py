@@ -20,10 +20,6 @@ class Snapshot:
     at: float = 0.0
     series: Mapping[Series, float] = field(default_factory=dict)
 
-    def readings(self) -> list[Reading]:
-        """The series as they were taken."""
-        return [Reading(metric, labels, value) for (metric, labels), value in self.series.items()]
-
 
 class Store:
     """Sources put their readings, whole; a commit makes them the snapshot. Any thread may do either."""
@@ -38,6 +34,10 @@ class Store:
         kept = tuple(readings)
         with self._lock:
             self._sources[source] = kept
+
+    def readings(self) -> list[Reading]:
+        """The series of the snapshot, as they were taken."""
+        return [Reading(metric, labels, value) for (metric, labels), value in self.snapshot.series.items()]
 
     def commit(self) -> Snapshot:
         """Publish a new snapshot; of a series given by two sources the first is kept.
