@@ -23,10 +23,12 @@ from edgemon.values import (
     HOST_PORT,
     LEVEL,
     NAME,
+    PRECISION,
     About,
     Bytes,
     Each,
     Range,
+    Rate,
     Seconds,
     Sizes,
     Text,
@@ -119,6 +121,11 @@ class Probe:
     effect: Annotated[
         float, Range(0.005, 10), About("smallest change of the inference time worth a verdict; 0.05 is 5 %")
     ] = 0.05
+    peak: Annotated[
+        Mapping[str, Annotated[float, Rate(1e6, 1e18)]],
+        PRECISION,
+        About("operations a second the device can do, 2 a MAC, such as {int8: 26e12}; its data sheet's if empty"),
+    ] = field(default_factory=dict)
     tolerance: Annotated[Tolerance, About("how far outputs may be from the golden ones")] = field(
         default_factory=Tolerance
     )

@@ -112,6 +112,55 @@ PROBE_BASELINE = Metric(
 PROBE_BASELINE_AT = Metric(
     "edgemon.probe.baseline.timestamp", "s", GAUGE, "When the baseline was recorded, Unix time.", ("probe",)
 )
+PROBE_MACS = Metric(
+    "edgemon.probe.macs",
+    "{operation}",
+    GAUGE,
+    "Dense multiply-accumulates of one inference, of the nodes that could be counted: edgemon.probe.macs.coverage.",
+    ("probe",),
+)
+PROBE_COVERAGE = Metric(
+    "edgemon.probe.macs.coverage", "1", GAUGE, "Share of the model's computing nodes whose MACs are known.", ("probe",)
+)
+PROBE_PARAMETERS = Metric(
+    "edgemon.probe.parameters", "{parameter}", GAUGE, "Stored parameters of the model, scales and shapes left out.",
+    ("probe",),
+)  # fmt: skip
+PROBE_PARAMETER_SIZE = Metric(
+    "edgemon.probe.parameters.size", "By", GAUGE, "Bytes of the model's parameters by type.", ("probe", "dtype")
+)
+PROBE_PRECISION = Metric(
+    "edgemon.probe.precision", "1", GAUGE, "Share of the MACs by the type they are computed in.", ("probe", "precision")
+)
+PROBE_RATE = Metric(
+    "edgemon.probe.operation.rate",
+    "{operation}/s",
+    GAUGE,
+    "Operations a second of the median inference, 2 a MAC as data sheets count; absent below 95 % coverage.",
+    ("probe",),
+)
+PROBE_UTILIZATION = Metric(
+    "edgemon.probe.mac.utilization",
+    "1",
+    GAUGE,
+    "Time the MACs would take at the peak over the time they took: of datasheet, config (peak: of the probe) or roof "
+    "(the reference kernel of the same run). The denominator is edgemon.probe.peak.rate.",
+    ("probe", "of", "device", "precision"),
+)
+PROBE_PEAK = Metric(
+    "edgemon.probe.peak.rate",
+    "{operation}/s",
+    GAUGE,
+    "Operations a second that the device could do, dense, 2 a MAC, for the precisions of the model.",
+    ("probe", "of", "device", "precision"),
+)
+PROBE_PEAK_POWER = Metric(
+    "edgemon.probe.peak.power",
+    "W",
+    GAUGE,
+    "Power that the data sheet gives with the peak, of the module or the chip; absent where it gives none.",
+    ("probe", "of", "device", "precision"),
+)
 PROBE_CPU = Metric(
     "edgemon.probe.cpu.time", "s", COUNTER, "CPU time the probe's workers used: its own cost.", ("probe",)
 )

@@ -6,15 +6,17 @@ import json
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
-from edgemon import config, inference
+from edgemon import config, efficiency, inference
 from edgemon.archive import Archive, alone
 from edgemon.finding import Finding, result_readings, verdict_readings
 from edgemon.identity import device
 from edgemon.judge.baseline import Baseline, Round, fingerprint, key_of, round_of
 from edgemon.judge.verdict import judge
 from edgemon.metric import Reading
+from edgemon.peaks import Device, device_of
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result, Tolerance
 from edgemon.sysfs import Root
@@ -77,14 +79,17 @@ class Prober:
         self._skipped: Counter[str] = Counter()
         self._cpu = self._wall = 0.0
         self._succeeded: float | None = None
+        self._counted: tuple[str, object] = ("", None)
+        self.hardware: Callable[[], Iterable[Reading]] = tuple
+        """What the platforms read of this device, for its peak; nothing unless somebody gives it."""
 
     def run(self, cancel: threading.Event | None = None, record: bool = False) -> Finding:
         """Probe now, judge, remember. When another process probes on this state directory the turn is skipped."""
         with alone(self._state, "probe") as held:
             baseline = self._archive.baseline(self.name)
             if held:
-                asked = request(self.name, self.probe, baseline, record)
-                result = supervisor.run(asked, self.probe.python, cancel)
+                asked = replace(request(self.name, self.probe, baseline, record), counted=self._counted[0])
+                result = self._dissected(supervisor.run(asked, self.probe.python, cancel))
             else:
                 result = Result(self.name, Outcome.SKIPPED, "another edgemon probes on this device", "busy")
         finding = self.judge(result)
@@ -101,6 +106,15 @@ class Prober:
             rounds.append(round_of(result, mark))
         verdict = judge(result, list(rounds), baseline, key, self.probe.effect)
         return Finding(result, key, mark, verdict, baseline)
+
+    def _dissected(self, result: Result) -> Result:
+        """The result with what its model is made of, which a worker tells once for each digest."""
+        digest, told = result.facts.get("model_sha256", ""), result.facts.get("anatomy")
+        if told:
+            self._counted = (digest, told)
+        elif digest and digest == self._counted[0]:
+            return replace(result, facts={**result.facts, "anatomy": self._counted[1]})
+        return result
 
     def _history(self) -> deque[Round]:
         if self._rounds is None:
@@ -125,6 +139,10 @@ class Prober:
         if before and before.verdict.state is not finding.verdict.state:
             self._archive.flush()
 
+    def device(self) -> Device:
+        """What the probe ran on; in a replay not the device that is shown."""
+        return device_of(self._root, self.hardware()) if self._root.live else Device()
+
     def readings(self) -> Iterator[Reading]:
         """Everything known of the probe."""
         name = self.name
@@ -140,3 +158,4 @@ class Prober:
         if self.finding:
             yield from result_readings(self.finding.result, self.finding.fingerprint, self.probe, not self._root.live)
             yield from verdict_readings(self.finding, name)
+            yield from efficiency.readings(self.finding.result, self.probe, self.device())

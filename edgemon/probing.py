@@ -71,6 +71,8 @@ class Probing:
                 else Prober(name, probe, self._archive, self._root, self._state)
                 for name, probe in settings.probes.items()
             ]
+            for one in self.probers:
+                one.hardware = self._store.readings
             for name in before.keys() - settings.probes.keys():
                 self._store.put(f"probe.{name}", ())
             self._schedule.follow(settings, fresh)

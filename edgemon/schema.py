@@ -33,7 +33,7 @@ from edgemon.config import DEFAULT_PATH, Config, Probe, rebuild
 from edgemon.document import cut, read, shown
 from edgemon.errors import ConfigError
 from edgemon.plugins import installed
-from edgemon.values import About, Bytes, Each, Range, Seconds, Sizes, Text, Whole, duration, written
+from edgemon.values import About, Bytes, Each, Range, Rate, Seconds, Sizes, Text, Whole, duration, written
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Mark = Seconds | Bytes | Range | Sizes | Each | Text
@@ -171,6 +171,9 @@ def _json_schema(mark: Mark) -> dict[str, Any]:
         return {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
     if isinstance(mark, Each):
         return {"type": "array", "items": {"type": "string"}}
+    if isinstance(mark, Rate):
+        number = {"type": "number", "minimum": mark.least, "maximum": mark.most}
+        return {"anyOf": [number, {"type": "string", "pattern": f"^({mark.WRITTEN})$"}]}
     if isinstance(mark, Range):
         return {"type": "integer" if isinstance(mark, Whole) else "number", "minimum": mark.least, "maximum": mark.most}
     if isinstance(mark, Seconds):

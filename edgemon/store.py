@@ -35,6 +35,10 @@ class Store:
         with self._lock:
             self._sources[source] = kept
 
+    def readings(self) -> list[Reading]:
+        """The series of the snapshot, as they were taken."""
+        return [Reading(metric, labels, value) for (metric, labels), value in self.snapshot.series.items()]
+
     def commit(self) -> Snapshot:
         """Publish a new snapshot; of a series given by two sources the first is kept.
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -86,6 +86,22 @@ class Whole(Range):
 
 
 @dataclass(frozen=True, slots=True)
+class Rate(Range):
+    """A large number, which YAML takes for a string when it is written 26e12."""
+
+    WRITTEN: ClassVar[str] = r"\d{1,15}(\.\d{1,15})?[eE]\+?\d{1,2}"
+
+    def parse(self, value: object) -> float:
+        """The number, or ValueError saying what is allowed."""
+        if isinstance(value, str) and re.fullmatch(self.WRITTEN, value):
+            value = float(value)
+        try:
+            return float(Range.parse(self, value))  # super() is blind in a slotted dataclass
+        except ValueError as error:
+            raise ValueError(f"{error}, such as 26e12") from None
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
     """The shape of a tensor."""
 
@@ -158,6 +174,10 @@ HOST_PORT = Address(
 )
 NAME = Text(r"[a-z][a-z0-9_-]{0,62}", "a name of a-z, 0-9, _ and -, starting with a letter, up to 63 characters")
 PATH = Text(r"/[^\0]*", "an absolute path")
+PRECISION = Text(
+    r"float(64|32|16|8e4m3fn|8e5m2|4e2m1)|bfloat16|u?int(4|8|16|32)",
+    "float64, float32, float16, bfloat16, float8e4m3fn, float8e5m2, float4e2m1, or int or uint of 4, 8, 16 or 32",
+)
 LEVEL = Text(r"debug|info|warning|error", "one of debug, info, warning, error")
 DAY = 86400.0
 

@@ -14,16 +14,16 @@ import edgemon
 
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
-    ("errors", "digest", "__init__", "plugins", "logs", "windows", "probe", "judge"),
+    ("errors", "digest", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy"),
     ("metric", "wire", "document"),
     ("hardware", "inference", "values", "sysfs", "probe.result", "capture"),
     ("catalog", "limits"),
     ("config",),
     ("sources", "kernel"),
     ("platforms", "schema", "probe.golden", "identity", "bus"),
-    ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy"),
+    ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy", "peaks"),
     ("collect", "judge.baseline", "replay", "gates", "budget", "cadence"),
-    ("judge.verdict", "archive", "events"),
+    ("judge.verdict", "archive", "events", "efficiency"),
     ("finding", "mask", "schedule"),
     ("prober",),
     ("survey", "sinks", "record", "inventory", "probing"),

@@ -58,3 +58,12 @@ def test_a_gauge_may_fall() -> None:
         store.put("cpu", [catalog.TEMPERATURE(value, "cpu", "", "")])
         store.commit()
     assert list(store.snapshot.series.values()) == [99.5]
+
+
+def test_the_readings_of_the_snapshot_are_those_that_were_put() -> None:
+    """As a probe takes them to know its device; what is put and not committed is not among them."""
+    store = Store()
+    store.put("a", [catalog.MEMORY_LIMIT(8e9)])
+    assert store.readings() == []
+    store.commit()
+    assert store.readings() == [catalog.MEMORY_LIMIT(8e9)]

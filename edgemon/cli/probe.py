@@ -7,9 +7,9 @@ import difflib
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from edgemon import cli, config
+from edgemon import cli, config, efficiency
 from edgemon.archive import Archive
 from edgemon.collect import take
 from edgemon.errors import ConfigError
@@ -17,6 +17,7 @@ from edgemon.finding import PERCENTILES, Finding
 from edgemon.gates import Pressure, View, closed
 from edgemon.judge.statistics import enough, median, quantile
 from edgemon.judge.verdict import ENOUGH, State
+from edgemon.metric import Reading
 from edgemon.platforms import Platform
 from edgemon.probe.result import Outcome, Result
 from edgemon.prober import Prober
@@ -44,7 +45,7 @@ def run(chosen: argparse.Namespace) -> int:
     note(chosen, prober.probe)
     finding = rounds(prober, chosen.rounds)[-1]
     archive.close()
-    print(json.dumps(plain(finding), indent=2) if chosen.json else text(finding))
+    print(json.dumps(plain(finding), indent=2) if chosen.json else text(finding, used(prober, finding)))
     return 1 if finding.verdict.state in {State.DEGRADED, State.FAILING} else 0
 
 
@@ -73,7 +74,21 @@ def prepare(chosen: argparse.Namespace) -> tuple[Prober, Archive]:
     if chosen.name not in settings.probes:
         raise ConfigError([f"there is no probe {chosen.name}{_nearest(chosen.name, settings)}"])
     archive = Archive(settings.state())
-    return Prober(chosen.name, settings.probes[chosen.name], archive, Root(), settings.state()), archive
+    root = Root()
+    prober = Prober(chosen.name, settings.probes[chosen.name], archive, root, settings.state())
+    prober.hardware = lambda: sensed(root, settings.sensors.disable)
+    return prober, archive
+
+
+def sensed(root: Root, disabled: tuple[str, ...]) -> list[Reading]:
+    """What every sensor of the platforms here says, once."""
+    sensors = [sensor for platform in present(cli.platforms(), root, disabled) for sensor in platform.sensors]
+    return [reading for sensor in sensors for reading in take(sensor.name, sensor, root).readings]
+
+
+def used(prober: Prober, finding: Finding) -> list[tuple[str, str]]:
+    """What the model is made of, and how well the device was used."""
+    return efficiency.rows(finding.result, prober.probe, prober.device())
 
 
 def rounds(prober: Prober, count: int, record: bool = False) -> list[Finding]:
@@ -99,7 +114,7 @@ def _patiently(prober: Prober, record: bool) -> Finding:
         time.sleep(0.2)
 
 
-def text(finding: Finding) -> str:
+def text(finding: Finding, efficient: Sequence[tuple[str, str]] = ()) -> str:
     """A finding for a person."""
     result, verdict = finding.result, finding.verdict
     lines = [
@@ -110,7 +125,7 @@ def text(finding: Finding) -> str:
         (f"  {k}", v) for k, v in verdict.evidence.items()
     ]
     lines += [("next", verdict.advice)] if verdict.advice else []
-    return "\n".join(f"{name:<14} {value}" for name, value in lines + measured(result) + ran(finding))
+    return "\n".join(f"{name:<14} {value}" for name, value in lines + measured(result) + list(efficient) + ran(finding))
 
 
 def measured(result: Result) -> list[tuple[str, str]]:

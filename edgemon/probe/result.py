@@ -33,7 +33,8 @@ class Request:
     """One run, as told to the worker. Times in seconds, memory in bytes (0: no limit).
 
     `golden` holds one list of tensors per seed, recorded from the model whose digest is `golden_digest`; `record` asks
-    for the outputs; `until` ends the run well after the stage import or load.
+    for the outputs; `until` ends the run well after the stage import or load; the model with the digest `counted` is
+    not counted again.
     """
 
     probe: str
@@ -54,6 +55,7 @@ class Request:
     tolerance: Tolerance = field(default_factory=Tolerance)
     record: bool = False
     until: str = ""
+    counted: str = ""
 
     def to_json(self) -> Dict[str, Any]:
         """The request as plain values."""
@@ -72,7 +74,7 @@ class Result:
     `latencies` are the steady inferences in order, evenly thinned from 20000 on; `corrected` the same less the time the
     scheduler kept the worker waiting; `run_delay` that time's share of the steady phase. `facts` say what really ran:
     runtime, version, model_sha256, requested and registered providers, placement (share of nodes by provider), options
-    in force.
+    in force, anatomy (what the model is made of: `anatomy.count`, or why it was not counted as detail).
     `distance` compares the outputs with the golden ones. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
     """
 

@@ -66,13 +66,15 @@ def main() -> None:
     answer = {"probe": request.probe, "outcome": Outcome.FAILED.value}  # type: Dict[str, Any]
     try:
         measure(request, report, answer)
+        answer["peak_memory"] = peak_memory()
+        dissect(request, answer["facts"])  # when all is measured: it is no part of what the model costs
     except MemoryError as error:
         answer["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
     except Exception as error:  # noqa: BLE001 - seam: whatever an engine raises is an answer
         kind = "" if type(error) in (ValueError, RuntimeError) else "%s: " % type(error).__name__
         answer["detail"] = (kind + " ".join(str(error).split()))[:1000] or type(error).__name__
     answer["stage"] = report.stage
-    answer["peak_memory"] = peak_memory()
+    answer.setdefault("peak_memory", peak_memory())
     report.write({"result": answer})
     os._exit(0)  # an engine that crashes while it is torn down has still answered
 
@@ -120,6 +122,18 @@ def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     report.begin("idle_start")
     time.sleep(request.idle)
     answer["idle_seconds"] = timed(infer)
+
+
+def dissect(request: Request, facts: Dict[str, Any]) -> None:
+    """Count what the model is made of, unless that is known; a runtime without a model file has nothing to count."""
+    if request.until or facts.get("model_sha256", "") == request.counted or not os.path.isfile(request.model):
+        return
+    from edgemon import anatomy  # noqa: PLC0415 - 20 ms that a probe need not pay whose model is known
+
+    try:
+        facts["anatomy"] = anatomy.count(request.model, request.shapes)
+    except (ValueError, MemoryError) as error:
+        facts["anatomy"] = {"detail": str(error) or "out of memory"}
 
 
 def timed(action: Callable[[], Any]) -> float:
