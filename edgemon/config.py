@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from edgemon.endpoint import Endpoint
 from edgemon.errors import ConfigError
 from edgemon.values import DAY, HOST_PORT, LEVEL, NAME, About, Bytes, Range, Seconds, Sizes, Text, Whole
 
@@ -53,10 +54,10 @@ class Tolerance:
 class Probe:
     """One model and how it is probed. A plain path instead of these settings is the model."""
 
-    model: Annotated[str, About(f"path of the model file; {EMBEDDED} is the small network that edgemon carries")] = (
+    model: Annotated[str, About(f"path of the model file, or URL of the served model; {EMBEDDED} is edgemon's own")] = (
         EMBEDDED
     )
-    runtime: Annotated[str, About("engine: onnx, or fake (simulated)")] = "onnx"
+    runtime: Annotated[str, About("engine: onnx, http, openinference, or fake (simulated)")] = "onnx"
     python: Annotated[
         str, Text(r"|/[^\0]*", "an absolute path"), About("interpreter that has the engine; edgemon's own if empty")
     ] = ""
@@ -86,6 +87,7 @@ class Probe:
     effect: Annotated[
         float, Range(0.005, 10), About("smallest change of the inference time worth a verdict; 0.05 is 5 %")
     ] = 0.05
+    endpoint: Annotated[Endpoint, About("how a served model is asked")] = field(default_factory=Endpoint)
     tolerance: Annotated[Tolerance, About("how far outputs may be from the golden ones")] = field(
         default_factory=Tolerance
     )

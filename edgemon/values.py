@@ -42,19 +42,21 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """A size such as 512MiB or 2GiB, within bounds; 0 means no limit."""
+    """A size such as 512MiB or 2GiB, within bounds; 0 means no limit, where there may be none."""
 
     least: int
     most: int
+    none: bool = True
 
     def parse(self, value: object) -> int:
         """Bytes, or ValueError saying what is allowed."""
         match = re.fullmatch(r"(\d{1,15})\s*(KiB|MiB|GiB)", value) if isinstance(value, str) else None
         size = int(match[1]) * SIZES[match[2]] if match else 0
-        none = value == "0" or (type(value) is int and value == 0)
+        none = self.none and (value == "0" or (type(value) is int and value == 0))
         if not none and not self.least <= size <= self.most:
             raise ValueError(
-                f"must be a size from {self.least >> 20}MiB to {self.most >> 30}GiB, such as 512MiB, or 0 for none"
+                f"must be a size from {self.least >> 20}MiB to {self.most >> 30}GiB, such as 512MiB"
+                + (", or 0 for none" if self.none else "")
             )
         return size
 
@@ -107,6 +109,25 @@ class Text:
         if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
             raise ValueError(f"must be {self.says}")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A list of values of one kind."""
+
+    kind: Range | Text
+
+    def parse(self, value: object) -> tuple[Any, ...]:
+        """The values, or ValueError saying which is bad and what is allowed."""
+        if not isinstance(value, (list, tuple)):
+            raise ValueError("must be a list")  # noqa: TRY004 - what pydantic takes for a problem
+        return tuple(self._one(index, one) for index, one in enumerate(value))
+
+    def _one(self, index: int, value: object) -> Any:
+        try:
+            return self.kind.parse(value)
+        except ValueError as error:
+            raise ValueError(f"number {index + 1} {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
