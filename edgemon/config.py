@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from edgemon.endpoint import Endpoint
 from edgemon.errors import ConfigError
 from edgemon.limits import REASONS, Budget, Gates, Total, Triggers, Windows
 from edgemon.values import (
@@ -70,10 +71,10 @@ class Tolerance:
 class Probe:
     """One model and how it is probed. A plain path instead of these settings is the model."""
 
-    model: Annotated[str, About(f"path of the model file; {EMBEDDED} is the small network that edgemon carries")] = (
+    model: Annotated[str, About(f"path of the model file, or URL of the served model; {EMBEDDED} is edgemon's own")] = (
         EMBEDDED
     )
-    runtime: Annotated[str, About("engine: onnx, or fake (simulated)")] = "onnx"
+    runtime: Annotated[str, About("engine: onnx, http, openinference, or fake (simulated)")] = "onnx"
     python: Annotated[
         str, Text(r"|/[^\0]*", "an absolute path"), About("interpreter that has the engine; edgemon's own if empty")
     ] = ""
@@ -91,7 +92,7 @@ class Probe:
     )
     despite: Annotated[
         tuple[str, ...],
-        Each(one_of(REASONS), f"one of {', '.join(REASONS)}"),
+        Each(one_of(REASONS)),
         About(f"gates that do not hold this probe: {', '.join(REASONS)}"),
     ] = ()
     only: Annotated[Windows, About("local times in which this probe runs, such as [02:00-05:00]; [] is always")] = ()
@@ -126,6 +127,7 @@ class Probe:
         PRECISION,
         About("operations a second the device can do, 2 a MAC, such as {int8: 26e12}; its data sheet's if empty"),
     ] = field(default_factory=dict)
+    endpoint: Annotated[Endpoint, About("how a served model is asked")] = field(default_factory=Endpoint)
     tolerance: Annotated[Tolerance, About("how far outputs may be from the golden ones")] = field(
         default_factory=Tolerance
     )

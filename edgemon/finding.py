@@ -30,7 +30,7 @@ class Finding:
 def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bool = False) -> Iterator[Reading]:
     """What one result says; in a replay it was measured on another device than the one that is shown."""
     name, facts = result.probe, result.facts
-    model = os.path.basename(probe.model)
+    model = probe.model.partition("?")[0] if "://" in probe.model else os.path.basename(probe.model)
     yield inference.PROBE_INFO(
         1.0, name, probe.runtime, str(facts.get("runtime_version", "")), model,
         str(facts.get("model_sha256", ""))[:12], mark, "true" if facts.get("simulated") or replayed else "",
@@ -46,6 +46,7 @@ def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bo
         "first": result.first_seconds,
         "idle_start": result.idle_seconds,
         "steady": steady,
+        **result.phases,
     }
     for phase, seconds in phases.items():
         yield inference.PROBE_DURATION(seconds, name, phase)

@@ -58,7 +58,8 @@ PROBE_DURATION = Metric(
     "s",
     GAUGE,
     "Time by phase: import (engine), load (cold start), first (first inference), idle_start (first after a pause), "
-    "steady (median inference).",
+    "steady (median inference); of an endpoint also dns, connect, tls (first connection), ttfb "
+    "(median to the first byte of an answer).",
     ("probe", "phase"),
 )
 PROBE_LATENCY = Metric(

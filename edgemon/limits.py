@@ -5,14 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgemon.values import About, Bytes, Each, Range, Seconds, Whole, one_of
+from edgemon.values import About, Bytes, Each, Range, Seconds, Text, Whole, one_of
 from edgemon.windows import SAYS, window
 
 REASONS = ("hot", "throttled", "memory", "load", "pressure", "battery", "window", "boot")
 """What a gate can hold a probe for, in the order in which they are looked at."""
 EVENTS = ("start", "reload", "model", "power_mode", "throttling_began", "throttling_ended", "runtime")
 
-Windows = Annotated[tuple[str, ...], Each(window, SAYS)]
+
+@dataclass(frozen=True, slots=True)
+class Window(Text):
+    """A calendar window."""
+
+    def parse(self, value: object) -> str:
+        """The window, or ValueError saying what is allowed."""
+        if not isinstance(value, str):
+            raise ValueError(f"must be {self.says}")  # noqa: TRY004 - what pydantic takes for a problem
+        window(value)
+        return value
+
+
+Windows = Annotated[tuple[str, ...], Each(Window(".*", SAYS))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +85,6 @@ class Gates:
 class Triggers:
     """What calls for a probe out of turn."""
 
-    events: Annotated[
-        tuple[str, ...], Each(one_of(EVENTS), f"one of {', '.join(EVENTS)}"), About("events that call for a probe")
-    ] = EVENTS
+    events: Annotated[tuple[str, ...], Each(one_of(EVENTS)), About("events that call for a probe")] = EVENTS
     gap: Annotated[float, Seconds(0, 3600), About("least time from the start of a probe to one that is called")] = 10.0
     per_hour: Annotated[int, Whole(0, 3600), About("most calls of one probe in an hour; more are not heeded")] = 12

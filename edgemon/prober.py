@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from edgemon import config, efficiency, inference
+from edgemon import endpoint as served
 from edgemon.archive import Archive, alone
 from edgemon.finding import Finding, result_readings, verdict_readings
 from edgemon.identity import device
@@ -31,9 +32,11 @@ def model_path(model: str) -> str:
     return os.path.join(MODELS, "mobilenet.onnx") if model == config.EMBEDDED else model
 
 
-def request(name: str, probe: config.Probe, baseline: Baseline | None = None, record: bool = False) -> Request:
+def request(
+    name: str, probe: config.Probe, baseline: Baseline | None = None, record: bool = False, faults: bool = False
+) -> Request:
     """What the worker is told: the configuration, and the golden outputs of the baseline or of the embedded model."""
-    golden, digest = [], ""
+    golden, digest, asked = [], "", probe.runtime in served.RUNTIMES
     if probe.model == config.EMBEDDED:
         with open(os.path.join(MODELS, "mobilenet.golden.json"), encoding="utf-8") as file:
             embedded = json.load(file)
@@ -58,6 +61,9 @@ def request(name: str, probe: config.Probe, baseline: Baseline | None = None, re
         golden_digest=digest,
         tolerance=Tolerance(probe.tolerance.max_abs, probe.tolerance.cosine, probe.tolerance.top1),
         record=record,
+        rate=probe.endpoint.rate if asked else 0.0,
+        endpoint=served.told(probe.endpoint) if asked else {},
+        faults=faults,
     )
 
 
@@ -83,12 +89,18 @@ class Prober:
         self.hardware: Callable[[], Iterable[Reading]] = tuple
         """What the platforms read of this device, for its peak; nothing unless somebody gives it."""
 
-    def run(self, cancel: threading.Event | None = None, record: bool = False) -> Finding:
-        """Probe now, judge, remember. When another process probes on this state directory the turn is skipped."""
+    def run(self, cancel: threading.Event | None = None, record: bool = False, faults: bool | None = None) -> Finding:
+        """Probe now, judge, remember. When another process probes on this state directory the turn is skipped.
+
+        Faulty requests are sent to an endpoint when asked for, or when it is their turn among the runs.
+        """
+        every = self.probe.endpoint.faults_every
+        turn = bool(every) and (sum(self._runs.values()) + 1) % every == 0
         with alone(self._state, "probe") as held:
             baseline = self._archive.baseline(self.name)
             if held:
-                asked = replace(request(self.name, self.probe, baseline, record), counted=self._counted[0])
+                asked = request(self.name, self.probe, baseline, record, turn if faults is None else faults)
+                asked = replace(asked, counted=self._counted[0])
                 result = self._dissected(supervisor.run(asked, self.probe.python, cancel))
             else:
                 result = Result(self.name, Outcome.SKIPPED, "another edgemon probes on this device", "busy")

@@ -31,7 +31,9 @@ from pydantic_core import PydanticCustomError
 
 from edgemon.config import DEFAULT_PATH, Config, Probe, rebuild
 from edgemon.document import cut, read, shown
+from edgemon.endpoint import Header
 from edgemon.errors import ConfigError
+from edgemon.fitting import problem, runtime_of
 from edgemon.plugins import installed
 from edgemon.values import About, Bytes, Each, Range, Rate, Seconds, Sizes, Text, Whole, duration, written
 
@@ -109,10 +111,10 @@ def _annotate(hint: Any) -> Any:
                 found += [PlainValidator(mark.parse), WithJsonSchema(_json_schema(mark))]
         return _marked(_annotate(inner), found)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        model = model_of(hint)
-        return (
-            Annotated[model, AfterValidator(_fits), BeforeValidator(_shorthand), _OrPath()] if hint is Probe else model
-        )
+        model: Any = model_of(hint)
+        if hint is Probe:
+            return Annotated[model, AfterValidator(_fits), BeforeValidator(_shorthand), _OrText(True)]
+        return Annotated[model, BeforeValidator(_plain), _OrText(False)] if hint is Header else model
     return Annotated[hint, Field(strict=False)] if get_origin(hint) is tuple else hint
 
 
@@ -125,8 +127,17 @@ def _shorthand(value: object) -> object:
     return {"model": value} if isinstance(value, str) else {} if value is None else value
 
 
+def _plain(value: object) -> object:
+    """A header given as a string is that value."""
+    return {"value": value} if isinstance(value, str) else value
+
+
 def _fits(probe: Any) -> Any:
-    """The timeout is no longer than the interval; one that is not given follows a shorter interval."""
+    """What depends on one another fits; a runtime or a timeout that is not given follows the URL or the interval."""
+    if "runtime" not in probe.model_fields_set:
+        probe.runtime = runtime_of(probe.model) or probe.runtime
+    if text := problem(probe.runtime, probe.model, probe.endpoint):
+        raise PydanticCustomError("together", "{text}", {"text": text})
     if "timeout" not in probe.model_fields_set:
         probe.timeout = min(probe.timeout, probe.interval)
     if probe.timeout > probe.interval:
@@ -144,11 +155,13 @@ def _longer(name: str, seconds: float, other: str, bound: float) -> PydanticCust
 
 
 @dataclass(frozen=True)
-class _OrPath:
-    """In the JSON Schema a probe may be a path or nothing as well."""
+class _OrText:
+    """In the JSON Schema a mapping may be a string as well, or nothing."""
+
+    nothing: bool
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [handler(core), {"type": "string"}, {"type": "null"}]}
+        return {"anyOf": [handler(core), {"type": "string"}, *([{"type": "null"}] if self.nothing else [])]}
 
 
 @dataclass(frozen=True)
@@ -170,7 +183,7 @@ def _json_schema(mark: Mark) -> dict[str, Any]:
     if isinstance(mark, Sizes):
         return {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
     if isinstance(mark, Each):
-        return {"type": "array", "items": {"type": "string"}}
+        return {"type": "array", "items": _json_schema(mark.kind)}
     if isinstance(mark, Rate):
         number = {"type": "number", "minimum": mark.least, "maximum": mark.most}
         return {"anyOf": [number, {"type": "string", "pattern": f"^({mark.WRITTEN})$"}]}
@@ -181,7 +194,8 @@ def _json_schema(mark: Mark) -> dict[str, Any]:
         text = {"type": "string", "pattern": r"^((\d+(\.\d+)?)(ms|s|m|h|d))+$"}
         return {**(text if mark.least else {"anyOf": [text, {"enum": [0, "0"]}]}), **bounds}
     if isinstance(mark, Bytes):
-        return {"anyOf": [{"type": "string", "pattern": r"^\d+\s*(KiB|MiB|GiB)$"}, {"enum": [0, "0"]}]}
+        size = {"type": "string", "pattern": r"^\d+\s*(KiB|MiB|GiB)$"}
+        return {"anyOf": [size, {"enum": [0, "0"]}]} if mark.none else size
     return {"type": "string", "pattern": f"^({mark.pattern})$"}
 
 

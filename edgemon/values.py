@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -43,19 +43,21 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """A size such as 512MiB or 2GiB, within bounds; 0 means no limit."""
+    """A size such as 512MiB or 2GiB, within bounds; 0 means no limit, where there may be none."""
 
     least: int
     most: int
+    none: bool = True
 
     def parse(self, value: object) -> int:
         """Bytes, or ValueError saying what is allowed."""
         match = re.fullmatch(r"(\d{1,15})\s*(KiB|MiB|GiB)", value) if isinstance(value, str) else None
         size = int(match[1]) * SIZES[match[2]] if match else 0
-        none = value == "0" or (type(value) is int and value == 0)
+        none = self.none and (value == "0" or (type(value) is int and value == 0))
         if not none and not self.least <= size <= self.most:
             raise ValueError(
-                f"must be a size from {self.least >> 20}MiB to {self.most >> 30}GiB, such as 512MiB, or 0 for none"
+                f"must be a size from {self.least >> 20}MiB to {self.most >> 30}GiB, such as 512MiB"
+                + (", or 0 for none" if self.none else "")
             )
         return size
 
@@ -113,35 +115,6 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Each:
-    """A list of strings, each of which `check` accepts or refuses with a ValueError; `says` is what one is."""
-
-    check: Callable[[object], object]
-    says: str
-
-    def parse(self, value: object) -> tuple[str, ...]:
-        """The strings, or ValueError saying what is wrong with the first bad one."""
-        if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
-            raise ValueError(f"must be a list, each of it {self.says}")
-        for one in value:
-            try:
-                self.check(one)
-            except ValueError as error:
-                raise ValueError(f"has {json.dumps(one)[:60]}, which {error}") from None
-        return tuple(value)
-
-
-def one_of(names: Sequence[str]) -> Callable[[object], object]:
-    """A check for `Each`: the value is one of these."""
-
-    def check(value: object) -> None:
-        if value not in names:
-            raise ValueError(f"must be one of {', '.join(names)}")
-
-    return check
-
-
-@dataclass(frozen=True, slots=True)
 class Text:
     """A string that matches a pattern wholly."""
 
@@ -153,6 +126,31 @@ class Text:
         if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
             raise ValueError(f"must be {self.says}")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A list of values of one kind."""
+
+    kind: Range | Text
+
+    def parse(self, value: object) -> tuple[Any, ...]:
+        """The values, or ValueError saying which is bad and what is allowed."""
+        if not isinstance(value, (list, tuple)):
+            says = f", each of it {self.kind.says}" if isinstance(self.kind, Text) else ""
+            raise ValueError(f"must be a list{says}")  # noqa: TRY004 - what pydantic takes for a problem
+        return tuple(self._one(one) for one in value)
+
+    def _one(self, value: object) -> Any:
+        try:
+            return self.kind.parse(value)
+        except ValueError as error:
+            raise ValueError(f"has {json.dumps(value, default=str)[:60]}, which {error}") from None
+
+
+def one_of(names: Sequence[str]) -> Text:
+    """One of these words."""
+    return Text("|".join(map(re.escape, names)), f"one of {', '.join(names)}")
 
 
 @dataclass(frozen=True, slots=True)

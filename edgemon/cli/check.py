@@ -52,7 +52,8 @@ def _probe(name: str, probe: config.Probe) -> int:
     found = loads(name, probe)
     if found.outcome is Outcome.OK:
         where = ", ".join(f"{provider} {share:.0%}" for provider, share in found.facts.get("placement", {}).items())
-        print(f"probe          {name}: {model_path(probe.model)} loads{f', nodes on {where}' if where else ''}")
+        does = {"http": "can be reached", "openinference": "is ready"}.get(probe.runtime, "loads")
+        print(f"probe          {name}: {model_path(probe.model)} {does}{f', nodes on {where}' if where else ''}")
         return 0
     print(f"problem        probes.{name}: {found.detail}")
     return 1

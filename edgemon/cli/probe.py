@@ -35,6 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
     it = cli.configured(cli.command(commands, "probe", text))
     it.add_argument("name", help="a probe of the configuration; without one there is `default`, the embedded model")
     it.add_argument("--rounds", type=_rounds, default=ENOUGH, help="runs to judge by, 1 to 100 (default: %(default)s)")
+    it.add_argument("--faults", action="store_true", help="send an endpoint the deliberately faulty requests as well")
     it.add_argument("--json", action="store_true", help="print JSON")
     return it
 
@@ -43,7 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Run the rounds and print the last finding."""
     prober, archive = prepare(chosen)
     note(chosen, prober.probe)
-    finding = rounds(prober, chosen.rounds)[-1]
+    finding = rounds(prober, chosen.rounds, faults=chosen.faults)[-1]
     archive.close()
     print(json.dumps(plain(finding), indent=2) if chosen.json else text(finding, used(prober, finding)))
     return 1 if finding.verdict.state in {State.DEGRADED, State.FAILING} else 0
@@ -91,23 +92,23 @@ def used(prober: Prober, finding: Finding) -> list[tuple[str, str]]:
     return efficiency.rows(finding.result, prober.probe, prober.device())
 
 
-def rounds(prober: Prober, count: int, record: bool = False) -> list[Finding]:
+def rounds(prober: Prober, count: int, record: bool = False, faults: bool = False) -> list[Finding]:
     """Run so many rounds, saying so on a terminal; stop at the first that is not ok."""
     found: list[Finding] = []
     while len(found) < count:
         _progress(f"{prober.name}: round {len(found) + 1} of {count}")
-        found.append(_patiently(prober, record))
+        found.append(_patiently(prober, record, faults and len(found) == count - 1))
         if found[-1].result.outcome is not Outcome.OK:
             break
     _progress("")
     return found
 
 
-def _patiently(prober: Prober, record: bool) -> Finding:
+def _patiently(prober: Prober, record: bool, faults: bool) -> Finding:
     """One run, once the daemon has finished its own."""
     until = time.monotonic() + PATIENCE
     while True:
-        finding = prober.run(record=record)
+        finding = prober.run(record=record, faults=faults)
         if finding.result.stage != "busy" or time.monotonic() > until:
             return finding
         _progress(f"{prober.name}: waiting for another edgemon to finish its probe")
@@ -146,6 +147,7 @@ def measured(result: Result) -> list[tuple[str, str]]:
         ("idle start", _ms(result.idle_seconds)),
         ("first run", _ms(result.first_seconds)),
         ("load", _ms(result.load_seconds)),
+        ("phases", ", ".join(f"{name} {_ms(seconds)}" for name, seconds in result.phases.items())),
         ("engine import", _ms(result.import_seconds)),
         ("run delay", f"{result.run_delay:.1%} of the steady phase" if result.run_delay is not None else ""),
         ("peak memory", f"{result.peak_memory / 1e6:.0f} MB" if result.peak_memory else ""),
@@ -164,13 +166,17 @@ def ran(finding: Finding) -> list[tuple[str, str]]:
     if not facts.get("model_sha256"):
         return []
     placement = ", ".join(f"{name} {share:.0%}" for name, share in facts["placement"].items())
+    registered = ", ".join(facts["registered"])
     simulated = " (simulated)" if facts.get("simulated") else ""
-    return [
+    rows = [
         ("engine", f"{facts['runtime']} {facts['runtime_version']}{simulated}"),
-        ("placement", placement or f"not recorded by this engine; registered: {', '.join(facts['registered'])}"),
+        ("address", " ".join([facts.get("address", ""), facts.get("tls", "")]).strip()),
+        ("faults", ", ".join(f"{kind} {status}" for kind, status in facts.get("faults", {}).items())),
+        ("placement", placement or (f"not recorded by this engine; registered: {registered}" if registered else "")),
         ("model", f"sha256 {facts['model_sha256'][:12]}"),
         ("fingerprint", finding.fingerprint),
     ]
+    return [row for row in rows if row[1]]
 
 
 def plain(finding: Finding) -> dict[str, object]:

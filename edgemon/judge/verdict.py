@@ -68,7 +68,7 @@ def judge(
     if result.outcome is Outcome.SKIPPED:
         return Verdict(State.UNDECIDED, "skipped", result.detail)
     if result.outcome is not Outcome.OK:
-        return Verdict(State.FAILING, result.outcome.value, result.detail, advice=ADVICE[result.outcome])
+        return Verdict(State.FAILING, result.outcome.value, result.detail, advice=_advice(result))
     fell = _fallback(result, baseline)
     if fell:
         return fell
@@ -89,6 +89,32 @@ ADVICE = {
     Outcome.CRASHED: "run it by hand with edgemon probe; look into the kernel log for the accelerator's driver",
     Outcome.TIMEOUT: "run it by hand with edgemon probe; a longer timeout: is needed if the model is that slow",
 }
+
+
+ENDPOINT = {
+    Outcome.WRONG_OUTPUT: "compare the model and the version the server has loaded with those of the baseline",
+    Outcome.FAILED: "see the server's own log, and whether a client of production is served",
+    Outcome.CRASHED: "run it by hand with edgemon probe",
+    Outcome.TIMEOUT: "see whether the server is overloaded; endpoint.timeout: must be longer if it is that slow",
+}
+LADDER = {
+    "dns": "see the host in model: and the resolver; endpoint.allow: is for networks neither loopback nor private",
+    "connect": "see whether the server runs, and on which address and port it listens",
+    "tls": "see the server's certificate and endpoint.tls: (ca, certificate, server_name)",
+    "live": "something takes connections there but does not answer as a server that lives: see its log",
+    "ready": "the server is still starting or has lost a model: see its log",
+    "model_ready": "see the models the server has loaded, and the name in model:",
+    "metadata": "see whether the server speaks the Open Inference Protocol at this path",
+    "faults": "a bad client can do this to production; endpoint.faults: leaves single ones out",
+    "recovery": "the server did not survive faulty requests: restart it, and send none until it is mended",
+}
+
+
+def _advice(result: Result) -> str:
+    if result.stage in LADDER:
+        return LADDER[result.stage]
+    served = result.facts.get("runtime") in {"http", "openinference"}
+    return (ENDPOINT if served else ADVICE)[result.outcome]
 
 
 def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

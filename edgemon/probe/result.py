@@ -18,6 +18,14 @@ class Outcome(str, Enum):
     SKIPPED = "skipped"
 
 
+class Ended(Exception):  # noqa: N818 - it is no error of the worker's
+    """Raised by a runtime that knows how the run ended, where that is not `failed`."""
+
+    def __init__(self, outcome: Outcome, detail: str) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """How far an output may be from the golden one: largest absolute difference relative to the golden range,
@@ -34,7 +42,8 @@ class Request:
 
     `golden` holds one list of tensors per seed, recorded from the model whose digest is `golden_digest`; `record` asks
     for the outputs; `until` ends the run well after the stage import or load; the model with the digest `counted` is
-    not counted again.
+    not counted again. `rate` is the most inferences a second (0: no limit). `endpoint` holds the settings of a served
+    model, files of secrets by their paths; `faults` asks for the deliberately faulty requests.
     """
 
     probe: str
@@ -56,6 +65,9 @@ class Request:
     record: bool = False
     until: str = ""
     counted: str = ""
+    rate: float = 0.0
+    endpoint: Dict[str, Any] = field(default_factory=dict)
+    faults: bool = False
 
     def to_json(self) -> Dict[str, Any]:
         """The request as plain values."""
@@ -75,7 +87,8 @@ class Result:
     scheduler kept the worker waiting; `run_delay` that time's share of the steady phase. `facts` say what really ran:
     runtime, version, model_sha256, requested and registered providers, placement (share of nodes by provider), options
     in force, anatomy (what the model is made of: `anatomy.count`, or why it was not counted as detail).
-    `distance` compares the outputs with the golden ones. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
+    `distance` compares the outputs with the golden ones. `phases` are further times by name, such as connect and tls of
+    an endpoint. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
     """
 
     probe: str
@@ -96,6 +109,7 @@ class Result:
     wall_seconds: Optional[float] = None
     facts: Dict[str, Any] = field(default_factory=dict)
     distance: Dict[str, float] = field(default_factory=dict)
+    phases: Dict[str, float] = field(default_factory=dict)
     outputs: List[List[Dict[str, Any]]] = field(default_factory=list)
 
     def to_json(self) -> Dict[str, Any]:
@@ -120,5 +134,5 @@ _KINDS: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], (int, float, type(None))),
     **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], (int, float, type(None))),
     **dict.fromkeys(["latencies", "corrected", "outputs"], (list,)),
-    **dict.fromkeys(["facts", "distance"], (dict,)),
+    **dict.fromkeys(["facts", "distance", "phases"], (dict,)),
 }

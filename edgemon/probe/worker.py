@@ -29,7 +29,7 @@ if "edgemon" not in sys.modules:
     sys.modules["edgemon"] = package
 
 from edgemon.probe import golden  # noqa: E402 - the package above comes first
-from edgemon.probe.result import Outcome, Request  # noqa: E402
+from edgemon.probe.result import Ended, Outcome, Request  # noqa: E402
 
 clock = time.perf_counter
 LEAST = 0.25
@@ -71,7 +71,10 @@ def main() -> None:
     except MemoryError as error:
         answer["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
     except Exception as error:  # noqa: BLE001 - seam: whatever an engine raises is an answer
-        kind = "" if type(error) in (ValueError, RuntimeError) else "%s: " % type(error).__name__
+        answer["outcome"] = getattr(error, "outcome", Outcome.FAILED).value
+        kind = (
+            "" if type(error) in (ValueError, RuntimeError, ConnectionError, Ended) else "%s: " % type(error).__name__
+        )
         answer["detail"] = (kind + " ".join(str(error).split()))[:1000] or type(error).__name__
     answer["stage"] = report.stage
     answer.setdefault("peak_memory", peak_memory())
@@ -98,30 +101,40 @@ def step_back(memory: int) -> None:
 def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     """Run the phases in order, filling `answer` as they end so that a failure keeps what was measured."""
     report.begin("import")
+    began = clock()
     runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
-    answer["import_seconds"] = timed(runtime.start)
+    runtime.start()
+    answer["import_seconds"] = clock() - began
+    getattr(runtime, "stages", _nothing)(report.begin)
     answer["facts"] = {"runtime_version": runtime.version()}
     if request.until == "import" and hasattr(runtime, "sees"):
         answer["facts"].update(runtime.sees())
     if request.until != "import":
         report.begin("load")
-        answer["load_seconds"] = timed(runtime.load)
+        try:
+            answer["load_seconds"] = timed(runtime.load)
+        finally:
+            answer["phases"] = getattr(runtime, "phases", {})
         answer["facts"].update(runtime.facts())
     if request.until:
         answer["outcome"] = Outcome.OK.value
         return
-    infer = runtime.infer()
+    infer, rest = runtime.infer(), pacer(request.rate)
     report.begin("first")
     answer["first_seconds"] = timed(infer)
     report.begin("check")
     check(request, runtime, answer)
     report.begin("warmup")
-    estimate = warm_up(infer, min(2.0, request.seconds))
+    estimate = warm_up(infer, min(2.0, request.seconds), rest)
     report.begin("steady")
-    steady(request, infer, estimate, answer)
+    steady(request, infer, estimate, answer, rest)
     report.begin("idle_start")
+    getattr(runtime, "pause", _nothing)()
     time.sleep(request.idle)
     answer["idle_seconds"] = timed(infer)
+    if request.faults and hasattr(runtime, "faults"):
+        report.begin("faults")
+        answer["facts"]["faults"] = runtime.faults()
 
 
 def dissect(request: Request, facts: Dict[str, Any]) -> None:
@@ -151,28 +164,45 @@ def check(request: Request, runtime: Any, answer: Dict[str, Any]) -> None:
         answer["outputs"] = outputs
     if not golden.finite(outputs):
         answer["outcome"], answer["detail"] = Outcome.WRONG_OUTPUT.value, "the output holds NaN or infinity"
-    elif request.golden and request.golden_digest == answer["facts"].get("model_sha256", ""):
+    elif any(request.golden) and request.golden_digest == answer["facts"].get("model_sha256", ""):
         answer["distance"] = golden.distance(outputs, request.golden)
         reason = golden.wrong(answer["distance"], request.tolerance)
         if reason:
             answer["outcome"], answer["detail"] = Outcome.WRONG_OUTPUT.value, reason
 
 
-def warm_up(infer: Callable[[], Any], cap: float) -> float:
+def pacer(rate: float) -> Callable[[], Any]:
+    """A callable to call before each inference: it returns 1 / rate seconds after it last did, at once for rate 0."""
+    if not rate:
+        return _nothing
+    due = [clock()]
+
+    def rest() -> None:
+        time.sleep(max(0.0, due[0] - clock()))
+        due[0] = clock() + 1 / rate
+
+    return rest
+
+
+def warm_up(infer: Callable[[], Any], cap: float, rest: Callable[[], Any]) -> float:
     """Run until a fast and a slow moving average agree within 4 % three times; give seconds per inference.
 
     The rule is androidx Microbenchmark's with faster averages, so that a slow model warms up within seconds.
     """
+    rest()
     fast = slow = timed(infer)
     began, agreed = clock(), 0
     while agreed < 3 and clock() - began < cap:
+        rest()
         sample = timed(infer)
         fast, slow = 0.4 * sample + 0.6 * fast, 0.1 * sample + 0.9 * slow
         agreed = agreed + 1 if abs(fast - slow) <= 0.04 * slow else 0
     return fast
 
 
-def steady(request: Request, infer: Callable[[], Any], estimate: float, answer: Dict[str, Any]) -> None:
+def steady(
+    request: Request, infer: Callable[[], Any], estimate: float, answer: Dict[str, Any], rest: Callable[[], Any]
+) -> None:
     """Time inferences one by one, garbage collection off, each with the run delay that fell into it.
 
     Below 0.1 ms reading the run delay would disturb the caches the model lives in: then only the phase's sum is known.
@@ -186,6 +216,7 @@ def steady(request: Request, infer: Callable[[], Any], estimate: float, answer: 
     before, began = run_delay(), clock()
     least, most = began + min(LEAST, request.seconds), began + request.seconds
     while (len(walls) < request.samples or clock() < least) and (len(walls) < 3 or clock() < most):
+        rest()
         waited = read()
         start = clock()
         infer()
@@ -214,7 +245,7 @@ def peak_memory() -> int:
         return next((int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM")), 0)
 
 
-def _nothing() -> float:
+def _nothing(*_: Any) -> float:
     return 0.0
 
 

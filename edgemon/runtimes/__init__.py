@@ -3,8 +3,12 @@
 A runtime file ends in `RUNTIME = Class`, a class made with a Request and having: `start()` imports the engine,
 whose version is `version()`; `load()` makes the model ready; `facts()` says what really runs (model_sha256, requested
 and registered providers, placement by provider, options); `infer()` gives a callable that runs one inference on the
-first input; `outputs(index)` gives the plain tensors (`probe.golden.tensor`) for the input of that seed. A runtime may
-have `sees()`, which says after `start()` what the engine could use, for `edgemon doctor`: `{"providers": […],
-"devices": ["CPUExecutionProvider: CPU Intel", …]}`. Whatever it raises is the answer `failed`. The standard library and
-its engine only, Python >= 3.8.
+first input; `outputs(index)` gives the plain tensors (`probe.golden.tensor`) for the input of that seed. Whatever it
+raises is the answer `failed`, but for `Ended`, which names another. The standard library and its engine only,
+Python >= 3.8.
+
+It may have: `sees()`, which says after `start()` what the engine could use, for `edgemon doctor`: `{"providers": […],
+"devices": ["CPUExecutionProvider: CPU Intel", …]}`; `stages(begin)`, given before `load` a function that names the step
+which begins; `phases`, seconds by name; `pause()`, called before the idle pause; `faults()`, which sends deliberately
+faulty requests and gives what they were refused with.
 """

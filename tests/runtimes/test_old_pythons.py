@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome
+from tests import servers
 from tests.probe import EMBEDDED, ask
 
 PYTHONS = sorted(Path("~/.pyenv/versions").expanduser().glob("*/bin/python"))
@@ -84,3 +86,15 @@ def test_onnxruntime_1_19_on_python_3_8_matches_the_golden_outputs_and_has_no_pl
     assert result.distance["bits"] == 0.0
     assert len(result.latencies) >= 5
     assert all(corrected <= wall for corrected, wall in zip(result.corrected, result.latencies, strict=True))
+
+
+@pytest.mark.parametrize("python", [one for one in PYTHONS if version(one) >= (3, 8)], ids=str)
+def test_endpoints_are_probed_and_hostile_ones_named_by_every_python_from_3_8_on(python: Path) -> None:
+    chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffff\r\nabc"
+    with servers.serving(servers.good()) as server:
+        result = supervisor.run(replace(servers.ask(server), faults=True), str(python))
+    assert (result.outcome, result.detail) == (Outcome.OK, "")
+    with servers.serving(servers.good(ready=lambda asked: iter([chunk]))) as server:
+        result = supervisor.run(servers.ask(server), str(python))
+    assert (result.outcome, result.stage) == (Outcome.FAILED, "ready")
+    assert result.detail.endswith("the connection ended in the middle of the answer")

@@ -1,0 +1,175 @@
+"""Tensors of the Open Inference Protocol: made, written and read without numpy (stdlib only, Python >= 3.8).
+
+Both encodings of the REST protocol: JSON, and the binary tensor extension, in which raw little-endian bytes follow the
+JSON. Float inputs are those the ONNX runtime makes for the same seed, so that a model answers here as it does there.
+"""
+
+import array
+import json
+import math
+import random
+import struct
+import sys
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+from edgemon.probe.golden import LONGEST, tensor
+
+KINDS = {
+    "BOOL": ("?", "bool"),
+    "UINT8": ("B", "uint8"),
+    "UINT16": ("H", "uint16"),
+    "UINT32": ("I", "uint32"),
+    "UINT64": ("Q", "uint64"),
+    "INT8": ("b", "int8"),
+    "INT16": ("h", "int16"),
+    "INT32": ("i", "int32"),
+    "INT64": ("q", "int64"),
+    "FP16": ("e", "float16"),
+    "FP32": ("f", "float32"),
+    "FP64": ("d", "float64"),
+}
+"""Datatypes of the protocol by struct's letter and numpy's name; BF16 and BYTES cannot be compared."""
+MOST = 1 << 24
+"""Elements of an input that is made."""
+
+
+class Input(NamedTuple):
+    """One input: its name, datatype, shape, and all its bytes."""
+
+    name: str
+    datatype: str
+    shape: List[int]
+    raw: bytes
+
+
+def unpack(datatype: str, raw: bytes) -> List[Any]:
+    """The values in little-endian bytes; ValueError when they are no whole number of them."""
+    size = struct.calcsize("<" + KINDS[datatype][0])
+    if len(raw) % size:
+        raise ValueError("%d bytes are no whole number of %s" % (len(raw), datatype))
+    return list(struct.unpack("<%d%s" % (len(raw) // size, KINDS[datatype][0]), raw))
+
+
+def pack(datatype: str, values: Sequence[Any]) -> bytes:
+    """The inverse of `unpack`; ValueError when a value is not of the datatype."""
+    try:
+        return struct.pack("<%d%s" % (len(values), KINDS[datatype][0]), *values)
+    except (struct.error, OverflowError, TypeError):
+        raise ValueError("a value is no %s" % datatype) from None
+
+
+def make(declared: Sequence[Dict[str, Any]], shapes: Dict[str, List[int]], seed: int) -> List[Input]:
+    """Inputs as a model's metadata declares them: floats from 0 to 1, zeros and ones for the rest."""
+    strange = [name for name in shapes if name not in [one["name"] for one in declared]]
+    if strange:
+        names = ", ".join(one["name"] for one in declared)
+        raise ValueError("shapes names %s; the model's inputs are %s" % (", ".join(strange), names))
+    stream = numpys(seed)
+    return [_make(one, shapes.get(one["name"]), stream) for one in declared]
+
+
+def numpys(seed: int) -> random.Random:
+    """The random numbers of numpy's RandomState(seed): the same generator, seeded by init_genrand (Matsumoto 2002)."""
+    state = [seed & 0xFFFFFFFF]
+    for index in range(1, 624):
+        state.append((1812433253 * (state[-1] ^ (state[-1] >> 30)) + index) & 0xFFFFFFFF)
+    stream = random.Random()  # noqa: S311 - inputs, no secrets
+    stream.setstate((3, (*state, 624), None))
+    return stream
+
+
+def _make(declared: Dict[str, Any], given: Any, stream: random.Random) -> Input:
+    name, datatype = declared["name"], declared["datatype"]
+    if datatype not in KINDS:
+        raise ValueError("input %s is %s, which edgemon cannot make" % (name, datatype))
+    shape = _shape(name, declared["shape"], given)
+    numbers = (stream.random() for _ in range(count(shape)))
+    if datatype == "FP32":
+        floats = array.array("f", numbers)
+        if sys.byteorder == "big":
+            floats.byteswap()
+        return Input(name, datatype, shape, floats.tobytes())
+    values: List[Any] = list(numbers) if datatype[:2] == "FP" else [int(2 * one) for one in numbers]
+    return Input(name, datatype, shape, pack(datatype, values))
+
+
+def _shape(name: str, declared: List[int], given: Any) -> List[int]:
+    """The shape to make; only a first open size is taken for 1."""
+    fixed = [size if size >= 0 else free for size, free in zip(declared, given or [])]
+    if given and (len(given) != len(declared) or fixed != given):
+        text = "input %s has the shape %s, which the probe's shapes %s do not fit"
+        raise ValueError(text % (name, declared, given))
+    shape = given or [1 if index == 0 and size < 0 else size for index, size in enumerate(declared)]
+    if min(shape, default=0) < 0:
+        example = [size if size >= 0 else 1 for size in shape]
+        text = "input %s has the open shape %s: give it in the probe's shapes, as in {%s: %s}"
+        raise ValueError(text % (name, declared, name, example))
+    if count(shape) > MOST:
+        raise ValueError("input %s has %d elements, edgemon makes up to %d" % (name, count(shape), MOST))
+    return list(shape)
+
+
+def count(shape: Sequence[int]) -> int:
+    """Elements of a tensor; a scalar has one."""
+    return math.prod(shape)
+
+
+def write(inputs: Sequence[Input], outputs: Sequence[str], binary: bool) -> Tuple[bytes, Dict[str, str]]:
+    """The body of an inference request, and its headers."""
+    wanted = [{"name": name, "parameters": {"binary_data": True}} if binary else {"name": name} for name in outputs]
+    asked = {"id": "edgemon", "inputs": [_written(one, binary) for one in inputs], "outputs": wanted}
+    head = json.dumps(asked).encode()
+    if not binary:
+        return head, {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
+    return head + b"".join(one.raw for one in inputs), headers
+
+
+def _written(one: Input, binary: bool) -> Dict[str, Any]:
+    data = {"parameters": {"binary_data_size": len(one.raw)}} if binary else {"data": unpack(one.datatype, one.raw)}
+    return {"name": one.name, "datatype": one.datatype, "shape": one.shape, **data}
+
+
+def read(body: bytes, header: Any) -> List[Dict[str, Any]]:
+    """The plain tensors of an inference answer, by name; `header` is its Inference-Header-Content-Length, if any."""
+    if header is not None and not (str(header).isdecimal() and int(header) <= len(body)):
+        raise ValueError("the answer has a bad Inference-Header-Content-Length")
+    length = len(body) if header is None else int(header)
+    try:
+        outputs = json.loads(body[:length])["outputs"]
+        return sorted(_read(outputs, body[length:]), key=lambda one: str(one["name"]))
+    except (TypeError, KeyError, AttributeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise ValueError("the answer is no inference response of the Open Inference Protocol") from None
+
+
+def _read(outputs: List[Dict[str, Any]], rest: bytes) -> Iterator[Dict[str, Any]]:
+    if not outputs:
+        raise ValueError("the answer holds no output")
+    for one in outputs:
+        name, datatype, shape = one["name"], one["datatype"], one["shape"]
+        if datatype not in KINDS:
+            raise ValueError("output %s is %s, which edgemon cannot compare" % (name, datatype))
+        size = (one.get("parameters") or {}).get("binary_data_size")
+        if size is None:
+            values = list(flat(one["data"]))
+            raw = pack(datatype, values)
+        else:
+            raw, rest = rest[:size], rest[size:]
+            values = unpack(datatype, raw)
+        if len(values) != count(shape):
+            raise ValueError("output %s has the shape %s but %d values" % (name, shape, len(values)))
+        yield tensor(name, KINDS[datatype][1], shape, raw, telling(values))
+
+
+def telling(values: List[Any]) -> List[Any]:
+    """The first values; where any is NaN or infinite, the first of those: they must not go unseen."""
+    return ([value for value in values if not math.isfinite(value)] or values)[:LONGEST]
+
+
+def flat(data: Any) -> Iterator[Any]:
+    """The values of a list, which the protocol allows to be nested as the shape says."""
+    for one in data:
+        if isinstance(one, list):
+            yield from flat(one)
+        else:
+            yield one
