@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgemon import catalog
+from edgemon import catalog, inference
+from edgemon.sketch import Exponential
 from edgemon.store import Store
 
 
@@ -58,3 +59,12 @@ def test_a_gauge_may_fall() -> None:
         store.put("cpu", [catalog.TEMPERATURE(value, "cpu", "", "")])
         store.commit()
     assert list(store.snapshot.series.values()) == [99.5]
+
+
+def test_histograms_stand_apart_from_the_numbers() -> None:
+    store, value = Store(), Exponential(3, 0, (1,), 0, 1.5)
+    store.put("a", [catalog.UPTIME(1), inference.PROBE_INFERENCE.distribution(value, "p")])
+    store.put("b", [inference.PROBE_INFERENCE.distribution(Exponential(3, 0, (), 0, 0.0), "p")])
+    snapshot = store.commit()
+    assert dict(snapshot.series) == {(catalog.UPTIME, ()): 1}
+    assert dict(snapshot.histograms) == {(inference.PROBE_INFERENCE, ("p",)): value}
