@@ -14,14 +14,16 @@ import edgemon
 
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
-    ("errors", "digest", "__init__", "plugins", "logs", "probe", "judge"),
+    ("errors", "digest", "__init__", "plugins", "logs", "probe", "judge", "sketch"),
     ("metric", "wire", "document"),
     ("hardware", "inference", "values", "sysfs", "probe.result", "capture"),
     ("catalog", "config"),
     ("sources", "kernel"),
     ("platforms", "schema", "probe.golden", "identity", "bus"),
+    ("probe.witness", "probe.kernels", "probe.measure"),
     ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy"),
     ("collect", "judge.baseline", "replay"),
+    ("judge.validity", "judge.compare"),
     ("judge.verdict", "archive"),
     ("finding", "mask"),
     ("prober",),
@@ -34,6 +36,7 @@ SEAMS = {
     "platforms/__init__.py": 1,
     "collect.py": 1,
     "probe/worker.py": 1,
+    "probe/kernels.py": 1,
     "sinks/http.py": 1,
     "lanes.py": 1,
     "sources/jtop.py": 1,
