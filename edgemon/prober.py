@@ -13,10 +13,12 @@ from edgemon.archive import Archive, alone
 from edgemon.finding import Finding, result_readings, verdict_readings
 from edgemon.identity import device
 from edgemon.judge.baseline import Baseline, Round, fingerprint, key_of, round_of
+from edgemon.judge.validity import usable, validity
 from edgemon.judge.verdict import judge
-from edgemon.metric import Reading
+from edgemon.metric import Distribution, Reading
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result, Tolerance
+from edgemon.sketch import Sketch
 from edgemon.sysfs import Root
 
 MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
@@ -76,6 +78,7 @@ class Prober:
         self._runs: Counter[Outcome] = Counter()
         self._skipped: Counter[str] = Counter()
         self._cpu = self._wall = 0.0
+        self._sketch = Sketch()
         self._succeeded: float | None = None
 
     def run(self, cancel: threading.Event | None = None, record: bool = False) -> Finding:
@@ -97,15 +100,17 @@ class Prober:
         mark = fingerprint(key) if key else ""
         baseline = self._archive.baseline(self.name, mark)
         rounds = self._history()
-        if result.outcome is Outcome.OK:
+        if result.outcome is Outcome.OK and usable(result):
             rounds.append(round_of(result, mark))
         verdict = judge(result, list(rounds), baseline, key, self.probe.effect)
-        return Finding(result, key, mark, verdict, baseline)
+        return Finding(result, key, mark, verdict, baseline, validity(result, baseline))
 
     def _history(self) -> deque[Round]:
         if self._rounds is None:
             kept = self._archive.results(self.name, REMEMBERED)
-            rounds = (round_of(result, mark) for mark, result in kept if result.outcome is Outcome.OK)
+            rounds = (
+                round_of(result, mark) for mark, result in kept if result.outcome is Outcome.OK and usable(result)
+            )
             self._rounds = deque(rounds, maxlen=REMEMBERED)
         return self._rounds
 
@@ -119,13 +124,14 @@ class Prober:
         self._runs[result.outcome] += 1
         self._cpu += result.cpu_seconds or 0.0
         self._wall += result.wall_seconds or 0.0
+        self._sketch.add(result.latencies)
         if result.outcome is Outcome.OK:
             self._succeeded = result.at
         self.finding = finding
         if before and before.verdict.state is not finding.verdict.state:
             self._archive.flush()
 
-    def readings(self) -> Iterator[Reading]:
+    def readings(self) -> Iterator[Reading | Distribution]:
         """Everything known of the probe."""
         name = self.name
         for outcome in Outcome:
@@ -135,6 +141,8 @@ class Prober:
             yield inference.PROBE_SKIPPED(count, name, reason)
         yield inference.PROBE_CPU(self._cpu, name)
         yield inference.PROBE_WALL(self._wall, name)
+        if self._sketch.count:
+            yield inference.PROBE_INFERENCE.distribution(self._sketch.exponential(), name)
         if self._succeeded is not None:
             yield inference.PROBE_LAST_SUCCESS(self._succeeded, name)
         if self.finding:
