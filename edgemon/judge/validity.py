@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from edgemon.judge.baseline import Baseline, shared
+from edgemon.judge.baseline import Baseline, shared, telling
 from edgemon.judge.statistics import median, spread
 from edgemon.probe.result import Result
 
@@ -95,7 +95,7 @@ def _samples(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _references(result: Result, baseline: Baseline | None) -> Iterator[tuple[str, str]]:
-    names = shared(result.kernels, result.facts.get("kernels", {}), baseline) if baseline else ()
+    names = shared(telling(result), result.facts.get("kernels", {}), baseline) if baseline else ()
     changes = {name: result.kernels[name] / median(baseline.references[name]) for name in names if baseline}
     off = {name: change for name, change in changes.items() if not 1 / (1 + OFF) <= change <= 1 + OFF}
     if off:

@@ -21,7 +21,10 @@ SHARE = 0.05
 
 
 class Kernel(NamedTuple):
-    """What it is called in results, one call of it, and the multiply-accumulates of a call (0: it has none)."""
+    """What it is called in results, one call of it, and the multiply-accumulates of a call (0: it has none).
+
+    The label of one that runs on the host's CPU whatever the model runs on begins with `host:`.
+    """
 
     label: str
     call: Callable[[], Any]
@@ -55,7 +58,7 @@ def sha256() -> Kernel:
         for _ in range(HASHES):
             hashlib.sha256(BLOCK).digest()
 
-    return Kernel("sha256 of %d KiB" % (HASHES * len(BLOCK) >> 10), call)
+    return Kernel("host: sha256 of %d KiB" % (HASHES * len(BLOCK) >> 10), call)
 
 
 def copy(size: int) -> Kernel:
@@ -65,7 +68,7 @@ def copy(size: int) -> Kernel:
     def call() -> None:
         target[:] = source
 
-    return Kernel("copy of %d MiB" % (size >> 20), call)
+    return Kernel("host: copy of %d MiB" % (size >> 20), call)
 
 
 def copy_size(limit: int = 0) -> int:

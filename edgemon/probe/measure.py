@@ -79,10 +79,11 @@ class Reference:
         self.kernel = kernel
         self.values: List[float] = []
         self._delays, self._clock, self._repeat = delays, clock, 1
-        kernel.call()
-        once = max(timed(kernel.call, clock), 1e-9)
+        for _ in range(ENOUGH):
+            self.sample()
+        once = max(min(self.values), 1e-9)
         self._repeat = max(1, math.ceil(SAMPLE / once))
-        self.cost = once * self._repeat
+        self.values, self.cost = [], once * self._repeat
 
     def sample(self) -> None:
         """Time it once more."""

@@ -106,8 +106,8 @@ def boottime() -> float:
 
 
 def _slept() -> float:
-    """Seconds this boot spent suspended, give or take the time between the two readings."""
-    return boottime() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    """Seconds this boot spent suspended; the least of some looks, as between two readings others may have the CPU."""
+    return min(-time.clock_gettime(time.CLOCK_MONOTONIC) + boottime() for _ in range(5))
 
 
 def _second(fd: int) -> int:

@@ -127,6 +127,24 @@ def test_a_round_carries_what_the_run_saw() -> None:
     assert (one.references, one.steal, one.kernels) == ({"compute": 0.5}, 0.2, KERNELS)
 
 
+@pytest.mark.parametrize(
+    ("device", "kept"),
+    [
+        ("CPUExecutionProvider", {"compute", "memory"}),
+        ("CPU", {"compute", "memory"}),
+        ("CUDAExecutionProvider", {"compute"}),
+        ("EdgeTPU", {"compute"}),
+    ],
+)
+def test_work_on_the_host_says_nothing_of_an_accelerator(device: str, kept: set[str]) -> None:
+    """A GPU that throttles must not look like a slow model because the host is as fast as ever."""
+    kernels = {"compute": "CUDA 4 x 1024", "memory": "host: copy of 32 MiB"}
+    seen = replace(
+        OK, latencies=[1.0], kernels={"compute": 0.5, "memory": 2.0}, facts={"requested": [device], "kernels": kernels}
+    )
+    assert set(round_of(seen, MARK).references) == set(record([seen] * 3, {}).references) == kept
+
+
 def test_a_change_is_unsure_where_rounds_overlap() -> None:
     assert change([0.9, 1.3, 1.4], [1.0, 1.15, 0.9, 1.25, 1.1], 0.05).trend is Trend.UNSURE
     assert change([1.3] * 5, TEN, 0.05).trend is Trend.SLOWER

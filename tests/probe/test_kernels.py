@@ -36,13 +36,13 @@ def test_a_runtimes_own_kernel_stands_in_the_place_of_the_standard_librarys() ->
     own = Kernel("own", int, 5)
     made = kernels(Runtime({"compute": own}))
     assert made["compute"] is own
-    assert made["memory"].label.startswith("copy of ")
+    assert made["memory"].label.startswith("host: copy of ")
 
 
 @pytest.mark.parametrize("found", [RuntimeError("refused"), {"compute": Kernel("bad", _fail)}, None])
 def test_an_engine_that_refuses_the_reference_graph_costs_nothing_but_it(found: Any) -> None:
     made = kernels(Runtime(found))
-    assert made["compute"].label == "sha256 of 512 KiB"
+    assert made["compute"].label == "host: sha256 of 512 KiB"
     assert made["compute"].macs == 0
 
 

@@ -138,7 +138,7 @@ def test_the_model_gets_its_caches_back_before_it_is_timed_again(model: float, r
 
 def test_run_delay_is_taken_from_the_inference_it_fell_into_and_from_the_kernels(world: World) -> None:
     waits = [0.0] * 12 + [0.004] + [0.0] * 1000
-    delayed = {"compute": Kernel("c", world.work("c", 0.001, [0.0, 0.0, *[0.003] * 1000]))}
+    delayed = {"compute": Kernel("c", world.work("c", 0.001, [0.0] * 3 + [0.003] * 1000))}
     phase = world.steady(world.work(".", 0.001, waits), 0.001, delayed)
     told = phase.tell()
     assert max(told["latencies"]) == pytest.approx(0.005)

@@ -157,7 +157,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     alone, paired = (
         supervisor.run(ask(kernel_share=share, seconds=1.0), str(tmp_path / "python")) for share in (0, 0.2)
     )
-    assert paired.facts["kernels"]["compute"].startswith("sha256")
+    assert paired.facts["kernels"]["compute"].startswith("host: sha256")
     assert alone.peak_memory
     assert paired.peak_memory
     assert abs(paired.peak_memory - alone.peak_memory) < 8 * MIB

@@ -289,7 +289,7 @@ def test_a_provider_that_cannot_run_the_kernel_leaves_it_to_the_standard_library
     text = f'exec $PYTHON -c "{BROKEN}" "$@"'
     result = probe(EMBEDDED, interpreter(tmp_path / "python", text), seconds=1.0)
     assert (result.outcome, result.detail) == (Outcome.OK, "")
-    assert result.facts["kernels"]["compute"] == "sha256 of 512 KiB"
+    assert result.facts["kernels"]["compute"] == "host: sha256 of 512 KiB"
     assert "roof" not in result.facts
 
 
