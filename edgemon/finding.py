@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
     for cause in CAUSES:
         if cause == finding.verdict.cause:
             yield inference.PROBE_CAUSE(1.0, name, cause)
-    yield inference.PROBE_SLOWDOWN(finding.verdict.slowdown, name)
+    yield from _changes(finding.verdict, name, "pinned" if finding.baseline else "rolling")
     yield inference.PROBE_RELATIVE(finding.verdict.relative, name)
     for kernel, slowdown in finding.verdict.references.items():
         yield inference.PROBE_REFERENCE_SLOWDOWN(slowdown, name, kernel)
@@ -93,6 +94,20 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
     if finding.baseline:
         yield inference.PROBE_BASELINE(finding.baseline.median, name)
         yield inference.PROBE_BASELINE_AT(finding.baseline.at, name)
+
+
+def _changes(verdict: Verdict, name: str, against: str) -> Iterator[Reading]:
+    """How the probe changed against its baseline, against itself, and over the last change of its fingerprint."""
+    yield inference.PROBE_SLOWDOWN(verdict.slowdown, name, against)
+    if verdict.drift and against == "pinned":
+        yield inference.PROBE_SLOWDOWN(verdict.drift.ratio, name, "rolling")
+    if verdict.turn:
+        yield inference.PROBE_EPOCH_AT(verdict.turn.since, name)
+        yield inference.PROBE_EPOCH_CHANGE(verdict.turn.change.ratio, name)
+        low, high = verdict.turn.change.low, verdict.turn.change.high
+        if 0 < low <= high < math.inf:  # samples that are too few have no bounds
+            yield inference.PROBE_EPOCH_BOUND(low, name, "low")
+            yield inference.PROBE_EPOCH_BOUND(high, name, "high")
 
 
 def sentence(finding: Finding) -> str:

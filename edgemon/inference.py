@@ -128,8 +128,9 @@ PROBE_SLOWDOWN = Metric(
     "edgemon.probe.slowdown",
     "1",
     GAUGE,
-    "Steady inference time of the recent rounds over the baseline's; 1 is unchanged, 1.1 is 10 % slower.",
-    ("probe",),
+    "Steady inference time of the recent rounds over the baseline's; 1 is unchanged, 1.1 is 10 % slower. The pinned "
+    "baseline is the one a person recorded, the rolling one the probe's own rounds of a while ago.",
+    ("probe", "baseline"),
 )
 PROBE_RELATIVE = Metric(
     "edgemon.probe.slowdown.relative",
@@ -137,6 +138,23 @@ PROBE_RELATIVE = Metric(
     GAUGE,
     "The slowdown less the device's own: of the model's time over that of the compute reference kernel.",
     ("probe",),
+)
+PROBE_EPOCH_AT = Metric(
+    "edgemon.probe.epoch.timestamp", "s", GAUGE, "When the fingerprint last changed, Unix time.", ("probe",)
+)
+PROBE_EPOCH_CHANGE = Metric(
+    "edgemon.probe.epoch.change",
+    "1",
+    GAUGE,
+    "Steady inference time since the fingerprint last changed over that before; 1.1 is 10 % slower.",
+    ("probe",),
+)
+PROBE_EPOCH_BOUND = Metric(
+    "edgemon.probe.epoch.change.bound",
+    "1",
+    GAUGE,
+    "Between low and high lies that change with 95 % confidence.",
+    ("probe", "bound"),
 )
 PROBE_BASELINE = Metric(
     "edgemon.probe.baseline.duration", "s", GAUGE, "Median inference time of the baseline.", ("probe",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections import Counter, deque
@@ -12,14 +13,16 @@ from edgemon import config, inference
 from edgemon.archive import Archive, alone
 from edgemon.finding import Finding, result_readings, verdict_readings
 from edgemon.identity import device
-from edgemon.judge.baseline import Baseline, Round, fingerprint, key_of, round_of
+from edgemon.judge.baseline import Baseline, Round, differences, fingerprint, key_of, round_of
 from edgemon.judge.validity import usable, validity
-from edgemon.judge.verdict import judge
+from edgemon.judge.verdict import interval, judge
 from edgemon.metric import Distribution, Reading
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result, Tolerance
 from edgemon.sketch import Sketch
 from edgemon.sysfs import Root
+
+log = logging.getLogger("edgemon.prober")
 
 MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
 SEEDS = [0, 1]
@@ -80,6 +83,7 @@ class Prober:
         self._cpu = self._wall = 0.0
         self._sketch = Sketch()
         self._succeeded: float | None = None
+        self._told: float | None = None
 
     def run(self, cancel: threading.Event | None = None, record: bool = False) -> Finding:
         """Probe now, judge, remember. When another process probes on this state directory the turn is skipped."""
@@ -120,7 +124,8 @@ class Prober:
             self._skipped["stopping" if result.stage != "busy" else "busy"] += 1
             self.finding = before or finding
             return
-        self._archive.add(result, finding.fingerprint)
+        self._archive.add(result, finding.fingerprint, finding.key)
+        self._tell(finding)
         self._runs[result.outcome] += 1
         self._cpu += result.cpu_seconds or 0.0
         self._wall += result.wall_seconds or 0.0
@@ -130,6 +135,17 @@ class Prober:
         self.finding = finding
         if before and before.verdict.state is not finding.verdict.state:
             self._archive.flush()
+
+    def _tell(self, finding: Finding) -> None:
+        """Say once what a new epoch brought, and what began it."""
+        turn = finding.verdict.turn
+        if turn is None or turn.since == self._told:
+            return
+        first, self._told = self._told is None and self.finding is None, turn.since
+        if not first:  # after a restart it has been said before
+            changes = differences(self._archive.key(turn.before), finding.key)
+            why = "; ".join(f"{name} {said}" for name, said in changes.items())
+            log.warning("probe %s: %s since a change of %s", self.name, interval(turn.change), why)
 
     def readings(self) -> Iterator[Reading | Distribution]:
         """Everything known of the probe."""

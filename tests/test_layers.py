@@ -23,8 +23,15 @@ LAYERS = (
     ("probe.witness", "probe.kernels", "probe.measure"),
     ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy"),
     ("collect", "judge.baseline", "replay"),
+<<<<<<< HEAD
     ("judge.validity", "judge.compare"),
     ("judge.verdict", "archive"),
+=======
+    ("judge.validity", "archive"),
+    ("judge.compare",),
+    ("judge.epoch",),
+    ("judge.verdict",),
+>>>>>>> 8054d56 (judge: epochs, a rolling baseline and what a change brought; baseline export and import; compare)
     ("finding", "mask"),
     ("prober",),
     ("survey", "sinks", "record", "inventory"),

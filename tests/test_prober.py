@@ -16,8 +16,9 @@ from edgemon.archive import Archive, alone
 from edgemon.finding import Finding, sentence
 from edgemon.identity import device
 from edgemon.judge.baseline import ROUNDS, Baseline, record
+from edgemon.judge.epoch import ENOUGH
 from edgemon.judge.validity import CONTENDED
-from edgemon.judge.verdict import ENOUGH, State
+from edgemon.judge.verdict import State
 from edgemon.metric import Reading
 from edgemon.probe.result import Outcome
 from edgemon.prober import Prober

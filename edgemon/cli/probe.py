@@ -13,9 +13,10 @@ from edgemon import cli, config
 from edgemon.archive import Archive
 from edgemon.errors import ConfigError
 from edgemon.finding import PERCENTILES, Finding
+from edgemon.judge.epoch import ENOUGH
 from edgemon.judge.statistics import bounds, enough, median, quantile
 from edgemon.judge.validity import Validity
-from edgemon.judge.verdict import ENOUGH, State
+from edgemon.judge.verdict import State
 from edgemon.probe.result import Outcome, Result
 from edgemon.prober import Prober
 from edgemon.sysfs import Root

@@ -87,6 +87,12 @@ def key_of(result: Result, device: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """What differs between two keys, as `old -> new`."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return {name: f"{old.get(name) or '-'} -> {new.get(name) or '-'}" for name in names}
+
+
 def fingerprint(key: Mapping[str, str]) -> str:
     """Twelve hex digits that stand for the key."""
     return digest(json.dumps(dict(key), sort_keys=True)).hex()

@@ -5,16 +5,16 @@ A change that is large but not certain is undecided, which asks for more rounds,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from edgemon.judge.baseline import Baseline, Round
-from edgemon.judge.compare import Comparison, Trend, compare
+from edgemon.judge.baseline import Baseline, Round, differences
+from edgemon.judge.compare import Change, Comparison, Trend, compare
+from edgemon.judge.epoch import ENOUGH, RECENT, Turn, rolling, turn
 from edgemon.probe.result import Outcome, Result
 
-ENOUGH = 3
-RECENT = 5
 CPU = "CPUExecutionProvider"
 
 
@@ -39,6 +39,7 @@ class Verdict:
     """State, cause and the sentence for a person; slowdown is current over baseline with its 95 % bounds.
 
     `relative` is the same for the model's time over the compute kernel's, `references` for the kernels' own times.
+    `drift` is the model's change against the probe's own rounds of a while ago, `turn` what a new epoch brought.
     """
 
     state: State
@@ -51,6 +52,8 @@ class Verdict:
     advice: str = ""
     relative: float | None = None
     references: Mapping[str, float] = field(default_factory=dict)
+    drift: Change | None = None
+    turn: Turn | None = None
 
 
 def judge(
@@ -63,8 +66,24 @@ def judge(
     """Pass a verdict. `rounds` are the probe's ok rounds in order, this result's included if it is one.
 
     `baseline` is the one for this fingerprint, or the latest of another, from which nothing is concluded but what
-    changed; `key` is what this result's fingerprint was made of.
+    changed; `key` is what this result's fingerprint was made of. Without any the probe is compared with its own rounds
+    of a while ago.
     """
+    own = rolling(result.probe, key, rounds) if key else None
+    verdict = _judge(result, rounds, baseline, own, key, effect)
+    recent = _recent(rounds, own) if own else []
+    drift = compare(recent, own, effect).model if own and len(recent) >= ENOUGH else None
+    return replace(verdict, drift=drift, turn=turn(rounds, effect))
+
+
+def _judge(
+    result: Result,
+    rounds: Sequence[Round],
+    baseline: Baseline | None,
+    own: Baseline | None,
+    key: Mapping[str, str],
+    effect: float,
+) -> Verdict:
     if result.outcome is Outcome.SKIPPED:
         return Verdict(State.UNDECIDED, "skipped", result.detail)
     if result.outcome is not Outcome.OK:
@@ -74,13 +93,28 @@ def judge(
         return fell
     if baseline is None:
         advice = f"record one while all is well: edgemon baseline record {result.probe}"
+        if own:
+            found = _compare(rounds, own, effect, "its own rounds before; none is pinned")
+            return replace(found, advice=found.advice or advice)
         return Verdict(State.UNDECIDED, "no_baseline", "nothing to compare with yet", advice=advice)
-    changes = {name: f"{baseline.key.get(name, '')} -> {key.get(name, '')}" for name in _changed(baseline.key, key)}
+    changes = differences(baseline.key, key)
     if changes:
         text = f"the baseline is for another {', '.join(changes)}"
         advice = f"if the change was meant: edgemon baseline accept {result.probe}"
-        return Verdict(State.UNDECIDED, "changed", text, evidence=changes, advice=advice)
+        return Verdict(State.UNDECIDED, "changed", text, evidence={**changes, **_turned(rounds, effect)}, advice=advice)
     return _compare(rounds, baseline, effect)
+
+
+def _turned(rounds: Sequence[Round], effect: float) -> dict[str, str]:
+    """Old against new, once there are rounds of both."""
+    found = turn(rounds, effect)
+    return {"new against old": interval(found.change)} if found else {}
+
+
+def interval(change: Change) -> str:
+    """A change in percent with its 95 % bounds, if it has them."""
+    bounds = f" [{change.low - 1:+.1%}, {change.high - 1:+.1%}]" if 0 < change.low <= change.high < math.inf else ""
+    return f"{change.ratio - 1:+.1%}{bounds}"
 
 
 ADVICE = {
@@ -89,10 +123,6 @@ ADVICE = {
     Outcome.CRASHED: "run it by hand with edgemon probe; look into the kernel log for the accelerator's driver",
     Outcome.TIMEOUT: "run it by hand with edgemon probe; a longer timeout: is needed if the model is that slow",
 }
-
-
-def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def _fallback(result: Result, baseline: Baseline | None) -> Verdict | None:
@@ -110,8 +140,12 @@ def _fallback(result: Result, baseline: Baseline | None) -> Verdict | None:
     return Verdict(State.DEGRADED, "fallback", text, evidence=evidence, advice=advice)
 
 
-def _compare(rounds: Sequence[Round], baseline: Baseline, effect: float) -> Verdict:
-    recent = [one for one in rounds if one.fingerprint == baseline.fingerprint and one.at > baseline.at][-RECENT:]
+def _recent(rounds: Sequence[Round], baseline: Baseline) -> list[Round]:
+    return [one for one in rounds if one.fingerprint == baseline.fingerprint and one.at > baseline.at][-RECENT:]
+
+
+def _compare(rounds: Sequence[Round], baseline: Baseline, effect: float, kind: str = "") -> Verdict:
+    recent = _recent(rounds, baseline)
     if len(recent) < ENOUGH or len(baseline.rounds) < ENOUGH:
         text = f"{len(recent)} of the {ENOUGH} rounds needed for a verdict"
         return Verdict(State.UNDECIDED, "too_few_rounds", text)
@@ -119,7 +153,7 @@ def _compare(rounds: Sequence[Round], baseline: Baseline, effect: float) -> Verd
     state = STATES[found.trend]
     model = found.model
     evidence = {
-        "baseline": f"{baseline.median * 1000:.3f} ms, {len(baseline.rounds)} rounds",
+        "baseline": f"{baseline.median * 1000:.3f} ms, {len(baseline.rounds)} rounds" + (f" ({kind})" if kind else ""),
         "now": f"{model.ratio * baseline.median * 1000:.3f} ms, {len(recent)} rounds",
         "95 % bounds": f"{model.low - 1:+.1%} to {model.high - 1:+.1%}",
         **_witnesses(found),
