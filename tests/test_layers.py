@@ -29,7 +29,7 @@ LAYERS = (
 =======
     ("judge.validity", "archive"),
     ("judge.compare",),
-    ("judge.epoch",),
+    ("judge.epoch", "judge.contrast", "exchange"),
     ("judge.verdict",),
 >>>>>>> 8054d56 (judge: epochs, a rolling baseline and what a change brought; baseline export and import; compare)
     ("finding", "mask"),

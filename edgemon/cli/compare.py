@@ -7,16 +7,19 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgemon import cli, exchange
 from edgemon.archive import Archive
 from edgemon.errors import SetupError
 from edgemon.judge.baseline import Baseline, round_of
 from edgemon.judge.compare import Change, Trend
-from edgemon.judge.contrast import Contrast, Side, contrasts
 from edgemon.judge.epoch import ENOUGH, MOST, epochs, gathered
 from edgemon.judge.verdict import interval
 from edgemon.probe.result import Outcome
+
+if TYPE_CHECKING:  # it takes hashes, which load OpenSSL: no other command is to carry that
+    from edgemon.judge.contrast import Contrast, Side
 
 TEXT = """Compare what probes measured: devices, versions, settings. The first is what the others are held against.
 
@@ -37,6 +40,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
 
 def run(chosen: argparse.Namespace) -> int:
     """Compare; 1 when any is certainly slower than the first."""
+    from edgemon.judge.contrast import contrasts  # noqa: PLC0415
+
     if len(chosen.sides) < 2:
         raise SetupError("compare takes two sides at least, such as: edgemon compare detector detector@now")
     archive = Archive(cli.settings(chosen.config).state())
@@ -53,6 +58,8 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _sides(word: str, archive: Archive) -> dict[str, Side]:
     """What an argument means, by probe."""
+    from edgemon.judge.contrast import Side  # noqa: PLC0415
+
     if os.path.exists(word) or word.endswith(".json") or "/" in word:
         label = os.path.basename(word).removesuffix(".json")
         return {one.probe: Side(label, one) for one in reversed(exchange.load(word))}

@@ -16,7 +16,7 @@ from edgemon.finding import PERCENTILES, Finding
 from edgemon.judge.epoch import ENOUGH
 from edgemon.judge.statistics import bounds, enough, median, quantile
 from edgemon.judge.validity import Validity
-from edgemon.judge.verdict import State
+from edgemon.judge.verdict import State, Verdict, interval
 from edgemon.probe.result import Outcome, Result
 from edgemon.prober import Prober
 from edgemon.sysfs import Root
@@ -87,9 +87,17 @@ def text(finding: Finding) -> str:
         (f"  {k}", v) for k, v in verdict.evidence.items()
     ]
     lines += [("next", verdict.advice)] if verdict.advice else []
-    lines += [*trusted(finding.validity), *measured(result), *ran(finding)]
+    lines += [*moved(verdict), *trusted(finding.validity), *measured(result), *ran(finding)]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}} {value}" for name, value in lines)
+
+
+def moved(verdict: Verdict) -> list[tuple[str, str]]:
+    """How the probe has moved lately, and over the last change of its fingerprint."""
+    rows = [("drift", f"{interval(verdict.drift)} against its own rounds before")] if verdict.drift else []
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(verdict.turn.since)) if verdict.turn else ""
+    told = f"{interval(verdict.turn.change)} since the fingerprint changed, {since}" if verdict.turn else ""
+    return [*rows, *([("epoch", told)] if told else [])]
 
 
 def trusted(validity: Validity | None) -> list[tuple[str, str]]:
@@ -173,6 +181,8 @@ def plain(finding: Finding) -> dict[str, object]:
             "slowdown": verdict.slowdown,
             "bounds": [verdict.low, verdict.high] if verdict.low else None,
             "relative": verdict.relative,
+            "drift": verdict.drift.ratio if verdict.drift else None,
+            "epoch": {"since": verdict.turn.since, "change": verdict.turn.change.ratio} if verdict.turn else None,
             "references": dict(verdict.references),
             "evidence": dict(verdict.evidence),
             "advice": verdict.advice,
