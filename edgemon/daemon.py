@@ -137,7 +137,7 @@ class Daemon:
             self._probers = [
                 probers[name]
                 if name in probers and probers[name].probe == probe
-                else Prober(name, probe, self._archive, self._root, state)
+                else Prober(name, probe, self._archive, self._root, state, self._meter)
                 for name, probe in self.config.probes.items()
             ]
             for name in probers.keys() - self.config.probes.keys():

@@ -60,6 +60,7 @@ def wrong(one: Any) -> list[str]:
     fits = isinstance(references, dict) and all(_seconds(row, rounds) for row in references.values())
     problems += [] if fits else ["references: must be mappings of as many numbers above 0 as there are rounds"]
     problems += [] if _golden(one.get("golden", [])) else ["golden: must be lists of tensors, each a mapping"]
+    problems += [] if one.get("joules") is None or _positive(one["joules"]) else ["joules: must be a number above 0"]
     problems += [] if _texts(one.get("kernels", {})) else ["kernels: must be a mapping of texts"]
     if not problems and fingerprint(one["key"]) != one["fingerprint"]:
         problems.append("fingerprint: does not belong to key; the file was changed by hand")

@@ -64,6 +64,19 @@ def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bo
         yield inference.PROBE_DISTANCE(value, name, measure)
 
 
+def energy_readings(name: str, joules: Mapping[str, float]) -> Iterator[Reading]:
+    """What an inference took of energy, as last metered; a net below its uncertainty is none."""
+    if not joules:
+        return
+    gross, net, error = joules["gross"], joules["net"], joules["error"]
+    yield inference.PROBE_ENERGY(gross, name, "gross")
+    yield inference.PROBE_ENERGY_ERROR(error, name)
+    yield inference.PROBE_IDLE_POWER(joules["idle"], name)
+    if net > error:
+        yield inference.PROBE_ENERGY(net, name, "net")
+        yield inference.PROBE_PER_JOULE(1 / net, name)
+
+
 def _latencies(name: str, ordered: Sequence[float]) -> Iterator[Reading]:
     """Percentiles that the sample is large enough for, and their bounds where it has them."""
     for label, share in PERCENTILES.items():
@@ -93,6 +106,7 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
             yield inference.PROBE_DOUBT(1.0, name, reason)
     if finding.baseline:
         yield inference.PROBE_BASELINE(finding.baseline.median, name)
+        yield inference.PROBE_BASELINE_ENERGY(finding.baseline.joules, name)
         yield inference.PROBE_BASELINE_AT(finding.baseline.at, name)
 
 

@@ -139,6 +139,29 @@ PROBE_RELATIVE = Metric(
     "The slowdown less the device's own: of the model's time over that of the compute reference kernel.",
     ("probe",),
 )
+PROBE_ENERGY = Metric(
+    "edgemon.probe.energy",
+    "J",
+    GAUGE,
+    "Energy of one inference, as last metered: gross is all that the device used, net what it used above idle.",
+    ("probe", "kind"),
+)
+PROBE_ENERGY_ERROR = Metric(
+    "edgemon.probe.energy.error",
+    "J",
+    GAUGE,
+    "Most that the net energy of an inference can be off, the accuracy of the sensor aside.",
+    ("probe",),
+)
+PROBE_IDLE_POWER = Metric(
+    "edgemon.probe.idle.power", "W", GAUGE, "Power of the device in the pauses of the run that metered.", ("probe",)
+)
+PROBE_PER_JOULE = Metric(
+    "edgemon.probe.efficiency", "{inference}/J", GAUGE, "Inferences per joule above idle.", ("probe",)
+)
+PROBE_BASELINE_ENERGY = Metric(
+    "edgemon.probe.baseline.energy", "J", GAUGE, "Net energy of an inference in the baseline.", ("probe",)
+)
 PROBE_EPOCH_AT = Metric(
     "edgemon.probe.epoch.timestamp", "s", GAUGE, "When the fingerprint last changed, Unix time.", ("probe",)
 )

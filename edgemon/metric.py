@@ -27,6 +27,7 @@ UNITS = {
     "V": "volts",
     "A": "amperes",
 }
+PER = {"s": "per_second", "J": "per_joule"}
 PLAIN = {float, int, type(None)}
 
 
@@ -124,7 +125,7 @@ class Metric:
     @property
     def _unit_word(self) -> str:
         if self.unit.startswith("{") or not self.unit:
-            return "per_second" if self.unit.endswith("}/s") else ""
+            return PER.get(self.unit.rpartition("/")[2], "") if "/" in self.unit else ""
         if self.unit == "1":
             return "ratio" if self.kind is Kind.GAUGE else ""
         return UNITS.get(self.unit, self.unit)

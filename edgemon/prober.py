@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 
 from edgemon import config, inference
 from edgemon.archive import Archive, alone
-from edgemon.finding import Finding, result_readings, verdict_readings
+from edgemon.energy import Meter, total
+from edgemon.finding import Finding, energy_readings, result_readings, verdict_readings
 from edgemon.identity import device
 from edgemon.judge.baseline import Baseline, Round, differences, fingerprint, key_of, round_of
+from edgemon.judge.joules import joules
 from edgemon.judge.validity import usable, validity
 from edgemon.judge.verdict import interval, judge
 from edgemon.metric import Distribution, Reading
@@ -27,6 +32,8 @@ log = logging.getLogger("edgemon.prober")
 MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
 SEEDS = [0, 1]
 REMEMBERED = 100
+METERED, METER_EVERY = 1.0, 600.0
+"""Seconds for which the model runs alone so that its energy is metered, and how often that is worth it."""
 
 
 def model_path(model: str) -> str:
@@ -73,15 +80,25 @@ def _same_inputs(baseline: Baseline, probe: config.Probe) -> bool:
 class Prober:
     """Runs one configured probe and remembers how it has been doing."""
 
-    def __init__(self, name: str, probe: config.Probe, archive: Archive, root: Root, state: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        probe: config.Probe,
+        archive: Archive,
+        root: Root,
+        state: str,
+        meter: Meter | None = None,
+    ) -> None:
         self.name, self.probe = name, probe
         self.finding: Finding | None = None
-        self._archive, self._root, self._state = archive, root, state
+        self._archive, self._root, self._state, self._meter = archive, root, state, meter
+        self._metered = -math.inf
         self._rounds: deque[Round] | None = None
         self._runs: Counter[Outcome] = Counter()
         self._skipped: Counter[str] = Counter()
         self._cpu = self._wall = 0.0
         self._sketch = Sketch()
+        self._joules: Mapping[str, float] = {}
         self._succeeded: float | None = None
         self._told: float | None = None
 
@@ -91,12 +108,27 @@ class Prober:
             baseline = self._archive.baseline(self.name)
             if held:
                 asked = request(self.name, self.probe, baseline, record)
-                result = supervisor.run(asked, self.probe.python, cancel)
+                asked = replace(asked, energy=METERED) if self._meterable(record) else asked
+                result = self._with_joules(supervisor.run(asked, self.probe.python, cancel))
             else:
                 result = Result(self.name, Outcome.SKIPPED, "another edgemon probes on this device", "busy")
         finding = self.judge(result)
         self._note(finding)
         return finding
+
+    def _meterable(self, record: bool) -> bool:
+        """Whether to meter energy in the next run: where there is a meter, and now and then, since it takes time."""
+        due = record or time.monotonic() - self._metered >= METER_EVERY
+        return self._root.live and self._meter is not None and self._meter.measures() and due
+
+    def _with_joules(self, result: Result) -> Result:
+        """The result with the energy of an inference among its facts, if that was metered."""
+        meter = self._meter
+        used = joules(result, lambda begin, end: total(meter.spent(begin, end))) if meter else None
+        if used is None:
+            return result
+        self._metered = time.monotonic()
+        return replace(result, facts={**result.facts, "joules": asdict(used)})
 
     def judge(self, result: Result) -> Finding:
         """The verdict on a result, which becomes one of the rounds if it is ok."""
@@ -130,6 +162,7 @@ class Prober:
         self._cpu += result.cpu_seconds or 0.0
         self._wall += result.wall_seconds or 0.0
         self._sketch.add(result.latencies)
+        self._joules = result.facts.get("joules") or self._joules
         if result.outcome is Outcome.OK:
             self._succeeded = result.at
         self.finding = finding
@@ -159,6 +192,7 @@ class Prober:
         yield inference.PROBE_WALL(self._wall, name)
         if self._sketch.count:
             yield inference.PROBE_INFERENCE.distribution(self._sketch.exponential(), name)
+        yield from energy_readings(name, self._joules)
         if self._succeeded is not None:
             yield inference.PROBE_LAST_SUCCESS(self._succeeded, name)
         if self.finding:

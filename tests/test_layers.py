@@ -23,15 +23,9 @@ LAYERS = (
     ("probe.witness", "probe.kernels", "probe.measure"),
     ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy"),
     ("collect", "judge.baseline", "replay"),
-<<<<<<< HEAD
-    ("judge.validity", "judge.compare"),
-    ("judge.verdict", "archive"),
-=======
-    ("judge.validity", "archive"),
-    ("judge.compare",),
+    ("judge.validity", "judge.compare", "judge.joules"),
     ("judge.epoch", "judge.contrast", "exchange"),
-    ("judge.verdict",),
->>>>>>> 8054d56 (judge: epochs, a rolling baseline and what a change brought; baseline export and import; compare)
+    ("judge.verdict", "archive"),
     ("finding", "mask"),
     ("prober",),
     ("survey", "sinks", "record", "inventory"),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import difflib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 
 from edgemon import cli, config
 from edgemon.archive import Archive
+from edgemon.collect import Collector
+from edgemon.energy import Meter
 from edgemon.errors import ConfigError
 from edgemon.finding import PERCENTILES, Finding
 from edgemon.judge.epoch import ENOUGH
@@ -19,6 +24,7 @@ from edgemon.judge.validity import Validity
 from edgemon.judge.verdict import State, Verdict, interval
 from edgemon.probe.result import Outcome, Result
 from edgemon.prober import Prober
+from edgemon.survey import present
 from edgemon.sysfs import Root
 
 PATIENCE = 120.0
@@ -50,7 +56,21 @@ def prepare(chosen: argparse.Namespace) -> tuple[Prober, Archive]:
     if chosen.name not in settings.probes:
         raise ConfigError([f"there is no probe {chosen.name}{_nearest(chosen.name, settings)}"])
     archive = Archive(settings.state())
-    return Prober(chosen.name, settings.probes[chosen.name], archive, Root(), settings.state()), archive
+    probe, root = settings.probes[chosen.name], Root()
+    return Prober(chosen.name, probe, archive, root, settings.state(), metering(root, settings)), archive
+
+
+def metering(root: Root, settings: config.Config) -> Meter:
+    """A meter that samples the power of this device for as long as the command runs; of nothing, if nothing tells."""
+    here = present(cli.platforms(), root, settings.sensors.disable)
+    rails = [replace(one, sensors=tuple(sensor for sensor in one.sensors if sensor.power)) for one in here]
+    meter = Meter()
+    collector = Collector(rails, root, settings.sensors.timeout, interval=1.0, meter=meter)
+    collector.sweep()
+    sampling = ExitStack()
+    sampling.enter_context(collector.briskly())
+    atexit.register(sampling.close)
+    return meter
 
 
 def rounds(prober: Prober, count: int, record: bool = False) -> list[Finding]:
@@ -124,9 +144,22 @@ def measured(result: Result) -> list[tuple[str, str]]:
             "cost",
             f"{result.cpu_seconds:.2f} s CPU in {result.wall_seconds:.2f} s" if result.cpu_seconds is not None else "",
         ),
+        *energy(result.facts.get("joules") or {}),
         ("output", ", ".join(f"{name} {value:.3g}" for name, value in result.distance.items())),
     ]
     return [row for row in rows if row[1]]
+
+
+def energy(joules: Mapping[str, float]) -> list[tuple[str, str]]:
+    """What an inference takes of energy."""
+    if not joules:
+        return []
+    net = f"{_mj(joules['net'])} above idle ± {_mj(joules['error'])}, {_mj(joules['gross'])} in all"
+    return [("energy", f"{net}; idle {joules['idle']:.2f} W")]
+
+
+def _mj(joules: float) -> str:
+    return f"{joules * 1000:.3f} mJ"
 
 
 def steady(ordered: Sequence[float]) -> list[tuple[str, str]]:

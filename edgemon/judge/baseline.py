@@ -40,7 +40,8 @@ class Round:
 class Baseline:
     """`key` is what the fingerprint was made of, `rounds` seconds per inference, `golden` the outputs per seed.
 
-    `references` are seconds per call of the reference kernels in the same rounds, `kernels` what these were.
+    `references` are seconds per call of the reference kernels in the same rounds, `kernels` what these were, and
+    `joules` the net energy of an inference, where that was metered.
     """
 
     probe: str
@@ -52,6 +53,7 @@ class Baseline:
     at: float = 0.0
     references: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     kernels: Mapping[str, str] = field(default_factory=dict)
+    joules: float | None = None
 
     @property
     def median(self) -> float:
@@ -126,6 +128,7 @@ def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
         raise ValueError("the runs differ in what they ran on")
     mark, last = fingerprint(keys[0]), results[-1]
     names = [name for name in telling(last) if all(name in result.kernels for result in results)]
+    metered = [one["net"] for result in results if (one := result.facts.get("joules")) and one["net"] > one["error"]]
     return Baseline(
         probe=last.probe,
         fingerprint=mark,
@@ -134,6 +137,7 @@ def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
         placement=last.facts.get("placement", {}),
         golden=next((result.outputs for result in results if result.outputs), ()),
         at=last.at,
+        joules=median(metered) if metered else None,
         references={name: tuple(result.kernels[name] for result in results) for name in names},
         kernels={name: last.facts.get("kernels", {}).get(name, "") for name in names},
     )

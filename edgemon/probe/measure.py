@@ -58,6 +58,16 @@ def pause(seconds: float, tools: Tools = TOOLS) -> List[float]:
     return [began, tools.boottime()]
 
 
+def alone(infer: Callable[[], Any], seconds: float, tools: Tools = TOOLS) -> Tuple[List[float], int]:
+    """Run nothing but the model for so long: begin and end on CLOCK_BOOTTIME, and how many inferences that were."""
+    began, count = tools.boottime(), 0
+    until = tools.clock() + seconds
+    while count == 0 or tools.clock() < until:
+        infer()
+        count += 1
+    return [began, tools.boottime()], count
+
+
 def warm_up(infer: Callable[[], Any], cap: float, tools: Tools = TOOLS) -> Tuple[float, bool]:
     """Run until a fast and a slow moving average agree within 4 % three times; seconds per inference, and whether so.
 

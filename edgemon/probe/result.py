@@ -34,7 +34,8 @@ class Request:
 
     `golden` holds one list of tensors per seed, recorded from the model whose digest is `golden_digest`; `record` asks
     for the outputs; `until` ends the run well after the stage import or load. `kernel_share` is the largest share of
-    the steady phase that the reference kernels may take, 0 for none.
+    the steady phase that the reference kernels may take, 0 for none. `energy` is how long the model runs alone for its
+    energy to be metered, 0 for not at all.
     """
 
     probe: str
@@ -49,6 +50,7 @@ class Request:
     seconds: float = 2.0
     idle: float = 1.0
     kernel_share: float = 0.2
+    energy: float = 0.0
     timeout: float = 30.0
     memory: int = 0
     golden: List[List[Dict[str, Any]]] = field(default_factory=list)
@@ -76,13 +78,14 @@ class Result:
     1 for a pool that starves. `kernels` are the medians, corrected likewise, of the kernels that alternated with the
     model: compute and memory. `facts` say what really ran: runtime, version, model_sha256, requested and registered
     providers, placement (share of nodes by provider), options in force, kernels (what each was), roof (MAC/s
-    of the compute kernel where it counts them).
+    of the compute kernel where it counts them), joules (of one inference: gross, net, error; idle in watts).
     `witnesses` are what else was seen of the steady phase, each absent when it cannot be read: steal (share of the
     CPUs' busy time that the hypervisor took), clock_begin and clock_end (Hz, mean of the CPUs allowed), throttles (CPU
     throttling events that fell into it), timer (seconds that reading the clock takes), suspended (seconds the machine
     slept), settled (1 if the warm-up found a steady pace, else 0).
     `windows` are begin and end on CLOCK_BOOTTIME of idle_before (a pause before the warm-up), steady, and idle (the
-    pause before the idle start); `slices` the parts of steady in which only the model ran, `inferences` times.
+    pause before the idle start), and energy (the model alone, `metered` times); `slices` are the parts of
+    steady in which only the model ran, `inferences` times.
     `distance` compares the outputs with the golden ones. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
     """
 
@@ -104,6 +107,7 @@ class Result:
     windows: Dict[str, List[float]] = field(default_factory=dict)
     slices: List[List[float]] = field(default_factory=list)
     inferences: int = 0
+    metered: int = 0
     peak_memory: Optional[int] = None
     cpu_seconds: Optional[float] = None
     wall_seconds: Optional[float] = None
@@ -142,5 +146,5 @@ _KINDS: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], (int, float, type(None))),
     **dict.fromkeys(["latencies", "corrected", "outputs", "slices"], (list,)),
     **dict.fromkeys(["facts", "distance", "kernels", "witnesses", "windows"], (dict,)),
-    "inferences": (int,),
+    **dict.fromkeys(["inferences", "metered"], (int,)),
 }

@@ -119,6 +119,9 @@ def phases(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     report.begin("steady")
     steady(request, runtime, infer, estimate, answer)
     answer["witnesses"]["settled"] = float(settled)
+    if request.energy:
+        report.begin("energy")
+        windows["energy"], answer["metered"] = measure.alone(infer, request.energy)
     report.begin("idle_start")
     if request.idle:
         windows["idle"] = measure.pause(request.idle)

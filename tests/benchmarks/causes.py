@@ -21,8 +21,9 @@ from dataclasses import dataclass, field, replace
 
 from edgemon.config import EMBEDDED
 from edgemon.judge.baseline import ROUNDS, Baseline, Round, fingerprint, key_of, record, round_of
+from edgemon.judge.epoch import ENOUGH, RECENT
 from edgemon.judge.statistics import median
-from edgemon.judge.verdict import ENOUGH, RECENT, State, Verdict, judge
+from edgemon.judge.verdict import State, Verdict, judge
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result
 from edgemon.prober import model_path
