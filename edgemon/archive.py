@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from edgemon import catalog
@@ -36,6 +36,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS baselines (
   probe TEXT, fingerprint TEXT, at REAL, data TEXT, PRIMARY KEY (probe, fingerprint)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, probe TEXT, fingerprint TEXT, at REAL, data TEXT);
+CREATE TABLE IF NOT EXISTS fingerprints (fingerprint TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS results_by_probe ON results (probe, id);
 """
 
@@ -48,6 +49,7 @@ class Archive:
         self.errors = 0
         self._lock = threading.RLock()
         self._pending: list[tuple[str, str, float, str]] = []
+        self._keys: dict[str, str] = {}
         self._why = ""
         self.state, self._database = self._open(directory)
 
@@ -76,12 +78,22 @@ class Archive:
             (probe, len(fingerprint), fingerprint),
         )
 
-    def add(self, result: Result, fingerprint: str) -> None:
-        """Keep a result, outputs and single latencies left out; written with the next ten or on `flush`."""
+    def key(self, fingerprint: str) -> dict[str, str]:
+        """What a fingerprint was made of; {} if it is not known."""
+        rows = self._read("SELECT data FROM fingerprints WHERE fingerprint = ?", (fingerprint,))
+        rows = rows or [(self._keys[fingerprint],)] if fingerprint in self._keys else rows
+        return next(iter(self._parsed(rows, dict)), {})
+
+    def add(self, result: Result, fingerprint: str, key: Mapping[str, str] | None = None) -> None:
+        """Keep a result without outputs, single latencies and slices, and what its fingerprint was made of.
+
+        Written with the next ten or on `flush`.
+        """
         data = result.to_json()
-        data.update(outputs=[], latencies=[], corrected=[_middle(result)] if result.latencies else [])
+        data.update(outputs=[], latencies=[], slices=[], corrected=[_middle(result)] if result.latencies else [])
         with self._lock:
             self._pending.append((result.probe, fingerprint, result.at, json.dumps(data)))
+            self._keys |= {fingerprint: json.dumps(dict(key))} if key else {}
             del self._pending[:-KEPT]
         if len(self._pending) >= BATCH:
             self.flush()
@@ -104,6 +116,7 @@ class Archive:
                 return
             try:
                 with self._database:
+                    self._database.executemany("INSERT OR IGNORE INTO fingerprints VALUES (?, ?)", self._keys.items())
                     self._database.executemany(
                         "INSERT INTO results (probe, fingerprint, at, data) VALUES (?, ?, ?, ?)", self._pending
                     )
@@ -114,6 +127,7 @@ class Archive:
                             (probe, probe, KEPT),
                         )
                 self._pending.clear()
+                self._keys.clear()
                 self._recovered()
             except sqlite3.Error as error:
                 self._failed(error)

@@ -141,6 +141,10 @@ class Meter:
             rail.add(at, value, LONGEST * period)
         return rail
 
+    def measures(self) -> bool:
+        """Whether there is anything that tells power or energy."""
+        return bool(self._rails)
+
     def spent(self, begin: float, end: float) -> dict[tuple[str, ...], Spent]:
         """Energy of each rail between two moments, by its labels, as far as its samples tell."""
         with self._lock:

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 
 from edgemon import config, efficiency, inference
 from edgemon import endpoint as served
 from edgemon.archive import Archive, alone
-from edgemon.finding import Finding, result_readings, verdict_readings
+from edgemon.energy import Meter, total
+from edgemon.finding import Finding, energy_readings, result_readings, verdict_readings
 from edgemon.identity import device
-from edgemon.judge.baseline import Baseline, Round, fingerprint, key_of, round_of
-from edgemon.judge.verdict import judge
-from edgemon.metric import Reading
+from edgemon.judge.baseline import Baseline, Round, differences, fingerprint, key_of, round_of
+from edgemon.judge.joules import joules
+from edgemon.judge.validity import usable, validity
+from edgemon.judge.verdict import interval, judge
+from edgemon.metric import Distribution, Reading
 from edgemon.peaks import Device, device_of
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result, Tolerance
+from edgemon.sketch import Sketch
 from edgemon.sysfs import Root
+
+log = logging.getLogger("edgemon.prober")
 
 MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
 SEEDS = [0, 1]
 REMEMBERED = 100
+METERED, METER_EVERY = 1.0, 600.0
+"""Seconds for which the model runs alone so that its energy is metered, and how often that is worth it."""
 
 
 def model_path(model: str) -> str:
@@ -76,18 +87,30 @@ def _same_inputs(baseline: Baseline, probe: config.Probe) -> bool:
 class Prober:
     """Runs one configured probe and remembers how it has been doing."""
 
-    def __init__(self, name: str, probe: config.Probe, archive: Archive, root: Root, state: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        probe: config.Probe,
+        archive: Archive,
+        root: Root,
+        state: str,
+        meter: Meter | None = None,
+    ) -> None:
         self.name, self.probe = name, probe
         self.finding: Finding | None = None
-        self._archive, self._root, self._state = archive, root, state
+        self._archive, self._root, self._state, self._meter = archive, root, state, meter
+        self._metered = -math.inf
         self._rounds: deque[Round] | None = None
         self._runs: Counter[Outcome] = Counter()
         self._skipped: Counter[str] = Counter()
         self._cpu = self._wall = 0.0
+        self._sketch = Sketch()
+        self._joules: Mapping[str, float] = {}
         self._succeeded: float | None = None
         self._counted: tuple[str, object] = ("", None)
         self.hardware: Callable[[], Iterable[Reading]] = tuple
         """What the platforms read of this device, for its peak; nothing unless somebody gives it."""
+        self._told: float | None = None
 
     def run(self, cancel: threading.Event | None = None, record: bool = False, faults: bool | None = None) -> Finding:
         """Probe now, judge, remember. When another process probes on this state directory the turn is skipped.
@@ -100,13 +123,28 @@ class Prober:
             baseline = self._archive.baseline(self.name)
             if held:
                 asked = request(self.name, self.probe, baseline, record, turn if faults is None else faults)
-                asked = replace(asked, counted=self._counted[0])
-                result = self._dissected(supervisor.run(asked, self.probe.python, cancel))
+                energy = METERED if self._meterable(record) and not asked.rate else 0.0
+                asked = replace(asked, counted=self._counted[0], energy=energy)
+                result = self._dissected(self._with_joules(supervisor.run(asked, self.probe.python, cancel)))
             else:
                 result = Result(self.name, Outcome.SKIPPED, "another edgemon probes on this device", "busy")
         finding = self.judge(result)
         self._note(finding)
         return finding
+
+    def _meterable(self, record: bool) -> bool:
+        """Whether to meter energy in the next run: where there is a meter, and now and then, since it takes time."""
+        due = record or time.monotonic() - self._metered >= METER_EVERY
+        return self._root.live and self._meter is not None and self._meter.measures() and due
+
+    def _with_joules(self, result: Result) -> Result:
+        """The result with the energy of an inference among its facts, if that was metered."""
+        meter = self._meter
+        used = joules(result, lambda begin, end: total(meter.spent(begin, end))) if meter else None
+        if used is None:
+            return result
+        self._metered = time.monotonic()
+        return replace(result, facts={**result.facts, "joules": asdict(used)})
 
     def judge(self, result: Result) -> Finding:
         """The verdict on a result, which becomes one of the rounds if it is ok."""
@@ -114,10 +152,10 @@ class Prober:
         mark = fingerprint(key) if key else ""
         baseline = self._archive.baseline(self.name, mark)
         rounds = self._history()
-        if result.outcome is Outcome.OK:
+        if result.outcome is Outcome.OK and usable(result):
             rounds.append(round_of(result, mark))
         verdict = judge(result, list(rounds), baseline, key, self.probe.effect)
-        return Finding(result, key, mark, verdict, baseline)
+        return Finding(result, key, mark, verdict, baseline, validity(result, baseline))
 
     def _dissected(self, result: Result) -> Result:
         """The result with what its model is made of, which a worker tells once for each digest."""
@@ -131,7 +169,9 @@ class Prober:
     def _history(self) -> deque[Round]:
         if self._rounds is None:
             kept = self._archive.results(self.name, REMEMBERED)
-            rounds = (round_of(result, mark) for mark, result in kept if result.outcome is Outcome.OK)
+            rounds = (
+                round_of(result, mark) for mark, result in kept if result.outcome is Outcome.OK and usable(result)
+            )
             self._rounds = deque(rounds, maxlen=REMEMBERED)
         return self._rounds
 
@@ -141,10 +181,13 @@ class Prober:
             self._skipped["stopping" if result.stage != "busy" else "busy"] += 1
             self.finding = before or finding
             return
-        self._archive.add(result, finding.fingerprint)
+        self._archive.add(result, finding.fingerprint, finding.key)
+        self._tell(finding)
         self._runs[result.outcome] += 1
         self._cpu += result.cpu_seconds or 0.0
         self._wall += result.wall_seconds or 0.0
+        self._sketch.add(result.latencies)
+        self._joules = result.facts.get("joules") or self._joules
         if result.outcome is Outcome.OK:
             self._succeeded = result.at
         self.finding = finding
@@ -155,7 +198,18 @@ class Prober:
         """What the probe ran on; in a replay not the device that is shown."""
         return device_of(self._root, self.hardware()) if self._root.live else Device()
 
-    def readings(self) -> Iterator[Reading]:
+    def _tell(self, finding: Finding) -> None:
+        """Say once what a new epoch brought, and what began it."""
+        turn = finding.verdict.turn
+        if turn is None or turn.since == self._told:
+            return
+        first, self._told = self._told is None and self.finding is None, turn.since
+        if not first:  # after a restart it has been said before
+            changes = differences(self._archive.key(turn.before), finding.key)
+            why = "; ".join(f"{name} {said}" for name, said in changes.items())
+            log.warning("probe %s: %s since a change of %s", self.name, interval(turn.change), why)
+
+    def readings(self) -> Iterator[Reading | Distribution]:
         """Everything known of the probe."""
         name = self.name
         for outcome in Outcome:
@@ -165,6 +219,9 @@ class Prober:
             yield inference.PROBE_SKIPPED(count, name, reason)
         yield inference.PROBE_CPU(self._cpu, name)
         yield inference.PROBE_WALL(self._wall, name)
+        if self._sketch.count:
+            yield inference.PROBE_INFERENCE.distribution(self._sketch.exponential(), name)
+        yield from energy_readings(name, self._joules)
         if self._succeeded is not None:
             yield inference.PROBE_LAST_SUCCESS(self._succeeded, name)
         if self.finding:

@@ -68,7 +68,7 @@ class Probing:
             self.probers = [
                 before[name]
                 if name in before and before[name].probe == probe
-                else Prober(name, probe, self._archive, self._root, self._state)
+                else Prober(name, probe, self._archive, self._root, self._state, self._energy.meter)
                 for name, probe in settings.probes.items()
             ]
             for one in self.probers:

@@ -15,6 +15,7 @@ import pytest
 from edgemon import catalog, hardware, inference
 from edgemon.errors import CatalogError
 from edgemon.metric import UNITS, Kind, Metric
+from tests.taken import taken
 
 EDGEMON = Path(catalog.__file__).parent
 EVERY = pytest.mark.parametrize("metric", catalog.ALL, ids=lambda metric: metric.name)
@@ -53,8 +54,9 @@ def test_suffixes_that_mean_something_to_prometheus_are_kept_for_it(metric: Metr
 
 @EVERY
 def test_units_are_base_units_and_names_end_in_them(metric: Metric) -> None:
-    assert metric.unit in {*UNITS, "", "1", "rpm"} or re.fullmatch(r"\{[a-z_]+\}(/s)?", metric.unit)
+    assert metric.unit in {*UNITS, "", "1", "rpm"} or re.fullmatch(r"\{[a-z_]+\}(/[sJ])?", metric.unit)
     assert metric.family.endswith("_per_second") == metric.unit.endswith("/s")
+    assert metric.family.endswith("_per_joule") == metric.unit.endswith("/J")
     if metric.unit in UNITS:
         assert metric.family.endswith(f"_{UNITS[metric.unit]}")
 
@@ -68,12 +70,12 @@ def test_help_is_a_sentence_of_one_line(metric: Metric) -> None:
 @EVERY
 def test_a_wrong_number_of_labels_is_a_catalog_error(metric: Metric) -> None:
     labels = tuple("x" for _ in metric.labels)
-    assert metric(1.0, *labels).labels == labels
+    assert taken(metric, *labels).labels == labels
     with pytest.raises(CatalogError, match=re.escape(metric.name)):
-        metric(1.0, *labels, "one too many")
+        taken(metric, *labels, "one too many")
     if labels:
         with pytest.raises(CatalogError, match=re.escape(metric.name)):
-            metric(1.0, *labels[1:])
+            taken(metric, *labels[1:])
 
 
 def constants(path: Path) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,7 @@ import edgemon
 
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
-    ("errors", "digest", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy"),
+    ("errors", "digest", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy", "sketch"),
     ("metric", "wire", "document"),
     ("hardware", "inference", "values", "sysfs", "probe.result", "probe.target", "probe.assertion", "capture"),
     ("catalog", "limits", "endpoint"),
@@ -22,9 +22,12 @@ LAYERS = (
     ("sources", "kernel"),
     ("fitting", "probe.link", "probe.secret", "probe.golden"),
     ("platforms", "schema", "probe.tensors", "probe.exchange", "identity", "bus"),
+    ("probe.witness", "probe.kernels", "probe.measure"),
     ("probe.served",),
     ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy", "peaks"),
     ("collect", "judge.baseline", "replay", "gates", "budget", "cadence"),
+    ("judge.validity", "judge.compare", "judge.joules"),
+    ("judge.epoch", "judge.contrast", "exchange"),
     ("judge.verdict", "archive", "events", "efficiency"),
     ("finding", "mask", "schedule"),
     ("prober",),
@@ -37,6 +40,7 @@ SEAMS = {
     "platforms/__init__.py": 1,
     "collect.py": 1,
     "probe/worker.py": 1,
+    "probe/kernels.py": 1,
     "sinks/http.py": 1,
     "lanes.py": 1,
     "sources/jtop.py": 1,

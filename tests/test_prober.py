@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +13,22 @@ from typing import Any
 
 import pytest
 
-from edgemon import config
+from edgemon import catalog, config, inference
 from edgemon.archive import Archive, alone
+from edgemon.energy import Meter
 from edgemon.finding import Finding, sentence
 from edgemon.identity import device
 from edgemon.judge.baseline import ROUNDS, Baseline, record
-from edgemon.judge.verdict import CONTENDED, ENOUGH, State
+from edgemon.judge.epoch import ENOUGH
+from edgemon.judge.validity import CONTENDED
+from edgemon.judge.verdict import State
 from edgemon.metric import Reading
 from edgemon.probe.result import Outcome
 from edgemon.prober import Prober
 from edgemon.sysfs import Root
 from tests import onnx_models as models
 from tests.probe import ROOT
+from tests.running import until
 
 PROBE = config.Probe(
     model="/a/model", runtime="fake", options={"work": 1000}, idle=0.0, samples=5, seconds=0.04, effect=0.2
@@ -209,7 +215,9 @@ def told(prober: Prober) -> dict[str, dict[tuple[str, ...], float]]:
     """A prober's readings by metric and labels."""
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for reading in prober.readings():
-        assert isinstance(reading, Reading)
+        if not isinstance(reading, Reading):
+            found.setdefault(reading.metric.name, {})[reading.labels] = reading.value.count
+            continue
         series = found.setdefault(reading.metric.name, {})
         assert reading.labels not in series
         if reading.value is not None:
@@ -225,6 +233,9 @@ def test_readings_tell_the_last_run_and_count_all_of_them(bench: Bench, baseline
     found = told(prober)
     assert found["edgemon.probe.runs"][("test", "ok")] == ENOUGH
     assert sum(found["edgemon.probe.runs"].values()) == ENOUGH
+    assert found["edgemon.probe.inference.duration"][("test",)] >= ENOUGH * PROBE.samples
+    assert set(found["edgemon.probe.reference.duration"]) == {("test", "compute"), ("test", "memory")}
+    assert sum(found["edgemon.probe.validity"].values()) == 1
     assert [labels for labels, value in found["edgemon.probe.verdict"].items() if value] == [("test", "ok")]
     assert {labels[1] for labels in found["edgemon.probe.duration"]} == {
         "import", "load", "first", "idle_start", "steady",
@@ -274,3 +285,45 @@ def test_a_model_that_changed_is_named_not_compared_with_the_old_outputs(bench: 
     models.unary(tmp_path / "model.onnx", "Abs")
     finding = bench.find(probe, 1)
     assert (finding.verdict.cause, list(finding.verdict.evidence)) == ("changed", ["model"])
+
+
+@contextlib.contextmanager
+def powered(watts: float) -> Iterator[Meter]:
+    """A meter that is told of one rail with a steady power, fifty times a second."""
+    meter, over = Meter(), threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.02):
+            meter.add([catalog.POWER(watts, "VDD_IN", "VDD_IN", "")], time.clock_gettime(time.CLOCK_BOOTTIME), 1.0)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        until(meter.measures)
+        yield meter
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_an_inference_has_its_energy_where_power_is_metered(bench: Bench) -> None:
+    """A device of seven watts, whatever it does: all of them are an inference's gross, and nothing is above idle."""
+    probe = replace(PROBE, idle=0.3)
+    with powered(7.0) as meter:
+        prober = Prober("test", probe, bench.archive, Root(), bench.state, meter)
+        result = prober.run().result
+    assert result.metered > 100
+    begin, end = result.windows["energy"]
+    found = result.facts["joules"]
+    assert found["gross"] == pytest.approx(7 * (end - begin) / result.metered, rel=0.01)
+    assert found["idle"] == pytest.approx(7, rel=0.01)
+    assert abs(found["net"]) <= found["error"] + 1e-6
+    kinds = {one.labels[1] for one in prober.readings() if one.metric is inference.PROBE_ENERGY}
+    assert kinds == {"gross"}
+    assert prober.run().result.metered == 0, "not every run takes the time for it"
+
+
+def test_without_a_meter_or_in_a_replay_no_energy_is_claimed(bench: Bench) -> None:
+    assert bench.prober(PROBE).run().result.metered == 0
+    with powered(7.0) as meter:
+        assert Prober("test", PROBE, bench.archive, bench.root, bench.state, meter).run().result.metered == 0

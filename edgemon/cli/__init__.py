@@ -26,7 +26,9 @@ from edgemon.platforms import Platform, discover
 from edgemon.replay import Replay
 from edgemon.sysfs import Root
 
-COMMANDS = ("run", "check", "devices", "doctor", "sense", "probe", "baseline", "capture", "metrics", "config")
+COMMANDS = (
+    "run", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "capture", "metrics", "config",
+)  # fmt: skip
 EXIT = """exit status:
   0   done, and all is well
   1   done, and something is wrong: a probe is degraded or failing, a check or the doctor found problems

@@ -7,14 +7,14 @@ import json
 import time
 from collections.abc import Sequence
 
-from edgemon import cli
+from edgemon import cli, exchange
 from edgemon.archive import Archive
 from edgemon.cli.probe import prepare
 from edgemon.cli.probe import rounds as run_rounds
 from edgemon.errors import SetupError
 from edgemon.identity import device
 from edgemon.judge.baseline import ROUNDS, Baseline, record
-from edgemon.judge.verdict import ENOUGH
+from edgemon.judge.epoch import ENOUGH
 from edgemon.probe.result import Outcome, Result
 from edgemon.sysfs import Root
 
@@ -30,9 +30,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
         "show": "show the baseline of a probe",
         "list": "list all baselines",
         "remove": "remove baselines of a probe",
+        "export": "print baselines as one JSON file, for other devices and for edgemon compare",
+        "import": "keep the baselines of such a file",
     }.items():
         verb = cli.configured(verbs.add_parser(name, help=help_, description=help_))
-        if name != "list":
+        if name == "export":
+            verb.add_argument("names", nargs="*", metavar="name", help="only of these probes")
+        elif name == "import":
+            verb.add_argument("file", help="what edgemon baseline export printed")
+            verb.add_argument("--replace", action="store_true", help="in place of those of the same fingerprint")
+        elif name != "list":
             verb.add_argument("name", help="a probe of the configuration")
         if name in {"show", "list"}:
             verb.add_argument("--json", action="store_true", help="print JSON")
@@ -47,7 +54,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
 
 def run(chosen: argparse.Namespace) -> int:
     """Do the verb."""
-    return {"record": _record, "accept": _accept, "show": _show, "list": _list, "remove": _remove}[chosen.verb](chosen)
+    return VERBS[chosen.verb](chosen)
 
 
 def _record(chosen: argparse.Namespace) -> int:
@@ -124,11 +131,46 @@ def _remove(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _export(chosen: argparse.Namespace) -> int:
+    known = Archive(cli.settings(chosen.config).state()).baselines()
+    missing = [name for name in chosen.names if name not in {one.probe for one in known}]
+    if missing or not known:
+        raise SetupError(f"{', '.join(missing) or 'no probe'} has no baseline; see: edgemon baseline list")
+    print(exchange.written(one for one in known if not chosen.names or one.probe in chosen.names), end="")
+    return 0
+
+
+def _import(chosen: argparse.Namespace) -> int:
+    found = exchange.load(chosen.file)
+    archive = Archive(cli.settings(chosen.config).state())
+    there = {(one.probe, one.fingerprint) for one in archive.baselines()}
+    twice = [one for one in found if (one.probe, one.fingerprint) in there]
+    if twice and not chosen.replace:
+        names = ", ".join(f"{one.probe} {one.fingerprint}" for one in twice)
+        raise SetupError(f"nothing imported: {names} is there already; --replace takes those of the file")
+    for one in found:
+        archive.keep(one)
+    archive.close()
+    print("\n".join(map(_line, found)))
+    return 0
+
+
 def _line(one: Baseline) -> str:
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.at))
     spread = (max(one.rounds) - min(one.rounds)) / one.median
     rounds = f"{one.median * 1000:.3f} ms of {len(one.rounds)} rounds, spread {spread:.1%}"
     return f"{one.probe} {one.fingerprint}  {rounds}, {at}"
+
+
+VERBS = {
+    "record": _record,
+    "accept": _accept,
+    "show": _show,
+    "list": _list,
+    "remove": _remove,
+    "export": _export,
+    "import": _import,
+}
 
 
 def _rounds(value: str) -> int:

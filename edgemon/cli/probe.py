@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import difflib
 import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 
 from edgemon import cli, config, efficiency
 from edgemon.archive import Archive
-from edgemon.collect import take
+from edgemon.collect import Collector, take
+from edgemon.energy import Meter
 from edgemon.errors import ConfigError
 from edgemon.finding import PERCENTILES, Finding
 from edgemon.gates import Pressure, View, closed
-from edgemon.judge.statistics import enough, median, quantile
-from edgemon.judge.verdict import ENOUGH, State
+from edgemon.judge.epoch import ENOUGH
+from edgemon.judge.statistics import bounds, enough, median, quantile
+from edgemon.judge.validity import Validity
+from edgemon.judge.verdict import State, Verdict, interval
 from edgemon.metric import Reading
 from edgemon.platforms import Platform
 from edgemon.probe.result import Outcome, Result
@@ -75,10 +81,23 @@ def prepare(chosen: argparse.Namespace) -> tuple[Prober, Archive]:
     if chosen.name not in settings.probes:
         raise ConfigError([f"there is no probe {chosen.name}{_nearest(chosen.name, settings)}"])
     archive = Archive(settings.state())
-    root = Root()
-    prober = Prober(chosen.name, settings.probes[chosen.name], archive, root, settings.state())
+    probe, root = settings.probes[chosen.name], Root()
+    prober = Prober(chosen.name, probe, archive, root, settings.state(), metering(root, settings))
     prober.hardware = lambda: sensed(root, settings.sensors.disable)
     return prober, archive
+
+
+def metering(root: Root, settings: config.Config) -> Meter:
+    """A meter that samples the power of this device for as long as the command runs; of nothing, if nothing tells."""
+    here = present(cli.platforms(), root, settings.sensors.disable)
+    rails = [replace(one, sensors=tuple(sensor for sensor in one.sensors if sensor.power)) for one in here]
+    meter = Meter()
+    collector = Collector(rails, root, settings.sensors.timeout, interval=1.0, meter=meter)
+    collector.sweep()
+    sampling = ExitStack()
+    sampling.enter_context(collector.briskly())
+    atexit.register(sampling.close)
+    return meter
 
 
 def sensed(root: Root, disabled: tuple[str, ...]) -> list[Reading]:
@@ -126,38 +145,78 @@ def text(finding: Finding, efficient: Sequence[tuple[str, str]] = ()) -> str:
         (f"  {k}", v) for k, v in verdict.evidence.items()
     ]
     lines += [("next", verdict.advice)] if verdict.advice else []
-    return "\n".join(f"{name:<14} {value}" for name, value in lines + measured(result) + list(efficient) + ran(finding))
+    lines += [*moved(verdict), *trusted(finding.validity), *measured(result), *efficient, *ran(finding)]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}} {value}" for name, value in lines)
+
+
+def moved(verdict: Verdict) -> list[tuple[str, str]]:
+    """How the probe has moved lately, and over the last change of its fingerprint."""
+    rows = [("drift", f"{interval(verdict.drift)} against its own rounds before")] if verdict.drift else []
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(verdict.turn.since)) if verdict.turn else ""
+    told = f"{interval(verdict.turn.change)} since the fingerprint changed, {since}" if verdict.turn else ""
+    return [*rows, *([("epoch", told)] if told else [])]
+
+
+def trusted(validity: Validity | None) -> list[tuple[str, str]]:
+    """How far the run can be trusted, and why not further."""
+    if not validity:
+        return []
+    return [("validity", validity.grade.value), *((f"  {name}", why) for name, why in validity.reasons.items())]
 
 
 def measured(result: Result) -> list[tuple[str, str]]:
     """The numbers of a result, each with its unit; what was not measured is left out."""
-    ordered = sorted(result.latencies)
-    steady = [
-        f"p{label} {_ms(quantile(ordered, share))}"
-        for label, share in PERCENTILES.items()
-        if enough(len(ordered), share)
-    ]
+    what = result.facts.get("kernels", {})
     rows = [
-        (
-            "steady",
-            f"median {_ms(median(ordered))} of {len(ordered)}" + "".join(f", {one}" for one in steady)
-            if ordered
-            else "",
-        ),
+        *steady(sorted(result.latencies)),
+        *((f"{name} kernel", f"{_ms(seconds)} ({what.get(name)})") for name, seconds in result.kernels.items()),
         ("idle start", _ms(result.idle_seconds)),
         ("first run", _ms(result.first_seconds)),
         ("load", _ms(result.load_seconds)),
         ("phases", ", ".join(f"{name} {_ms(seconds)}" for name, seconds in result.phases.items())),
         ("engine import", _ms(result.import_seconds)),
         ("run delay", f"{result.run_delay:.1%} of the steady phase" if result.run_delay is not None else ""),
+        ("steal", f"{result.witnesses['steal']:.1%} of the busy time" if result.witnesses.get("steal") else ""),
         ("peak memory", f"{result.peak_memory / 1e6:.0f} MB" if result.peak_memory else ""),
         (
             "cost",
             f"{result.cpu_seconds:.2f} s CPU in {result.wall_seconds:.2f} s" if result.cpu_seconds is not None else "",
         ),
+        *energy(result.facts.get("joules") or {}),
         ("output", ", ".join(f"{name} {value:.3g}" for name, value in result.distance.items())),
     ]
     return [row for row in rows if row[1]]
+
+
+def energy(joules: Mapping[str, float]) -> list[tuple[str, str]]:
+    """What an inference takes of energy."""
+    if not joules:
+        return []
+    net = f"{_mj(joules['net'])} above idle ± {_mj(joules['error'])}, {_mj(joules['gross'])} in all"
+    return [("energy", f"{net}; idle {joules['idle']:.2f} W")]
+
+
+def _mj(joules: float) -> str:
+    return f"{joules * 1000:.3f} mJ"
+
+
+def steady(ordered: Sequence[float]) -> list[tuple[str, str]]:
+    """Median and percentiles with their 95 % bounds, for which there are enough inferences."""
+    if not ordered:
+        return []
+    rows = [("steady", f"median {_ms(median(ordered))} {_bounds(ordered, 0.5)} of {len(ordered)}")]
+    return rows + [
+        (f"  p{label}", f"{_ms(quantile(ordered, share))} {_bounds(ordered, share)}".rstrip())
+        for label, share in PERCENTILES.items()
+        if label != "50" and enough(len(ordered), share)
+    ]
+
+
+def _bounds(ordered: Sequence[float], share: float) -> str:
+    """`[low, high]` in milliseconds; a question mark for a bound that so few inferences do not have."""
+    low, high = (f"{ordered[rank - 1] * 1000:.3f}" if rank else "?" for rank in bounds(len(ordered), share))
+    return f"[{low}, {high}]"
 
 
 def ran(finding: Finding) -> list[tuple[str, str]]:
@@ -188,12 +247,19 @@ def plain(finding: Finding) -> dict[str, object]:
         **data,
         "fingerprint": finding.fingerprint,
         "key": dict(finding.key),
+        "validity": {"grade": finding.validity.grade.value, "reasons": dict(finding.validity.reasons)}
+        if finding.validity
+        else None,
         "verdict": {
             "state": verdict.state.value,
             "cause": verdict.cause,
             "text": verdict.text,
             "slowdown": verdict.slowdown,
             "bounds": [verdict.low, verdict.high] if verdict.low else None,
+            "relative": verdict.relative,
+            "drift": verdict.drift.ratio if verdict.drift else None,
+            "epoch": {"since": verdict.turn.since, "change": verdict.turn.change.ratio} if verdict.turn else None,
+            "references": dict(verdict.references),
             "evidence": dict(verdict.evidence),
             "advice": verdict.advice,
         },

@@ -8,7 +8,8 @@ raises is the answer `failed`, but for `Ended`, which names another. The standar
 Python >= 3.8.
 
 It may have: `sees()`, which says after `start()` what the engine could use, for `edgemon doctor`: `{"providers": […],
-"devices": ["CPUExecutionProvider: CPU Intel", …]}`; `stages(begin)`, given before `load` a function that names the step
-which begins; `phases`, seconds by name; `pause()`, called before the idle pause; `faults()`, which sends deliberately
-faulty requests and gives what they were refused with.
+"devices": ["CPUExecutionProvider: CPU Intel", …]}`; `kernels()`, which gives fixed work on its engine and device by
+name (`probe.kernels`: compute, memory), in whose place the standard library's stands if it raises; `stages(begin)`,
+given before `load` a function that names the step which begins; `phases`, seconds by name; `pause()`, called before the
+idle pause; `faults()`, which sends deliberately faulty requests and gives what they were refused with.
 """
