@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from edgemon.errors import CatalogError
+from edgemon.sketch import Exponential
 
 UNITS = {
     "s": "seconds",
@@ -36,11 +37,12 @@ class Kind(Enum):
     GAUGE = "gauge"
     UPDOWN = "updowncounter"
     INFO = "info"
+    HISTOGRAM = "histogram"
 
     @property
     def prometheus(self) -> str:
-        """The TYPE of the text format, which knows counters and gauges."""
-        return "counter" if self is Kind.COUNTER else "gauge"
+        """The TYPE of the text format, which knows counters, gauges and histograms."""
+        return self.value if self in {Kind.COUNTER, Kind.HISTOGRAM} else "gauge"
 
 
 class Reading(NamedTuple):
@@ -55,9 +57,20 @@ class Reading(NamedTuple):
     value: float | None
 
 
+class Distribution(NamedTuple):
+    """The distribution of one series, cumulative since `Exponential` began to count."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    value: Exponential
+
+
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """A metric edgemon can export. Calling it with a value and its labels takes a Reading."""
+    """A metric edgemon can export. Calling it with a value and its labels takes a Reading.
+
+    A histogram takes a Distribution instead, by its method of that name.
+    """
 
     name: str
     unit: str
@@ -67,11 +80,23 @@ class Metric:
 
     def __call__(self, value: float | None, *labels: str) -> Reading:
         """Take a reading; `labels` are positional, in the declared order. Other numbers become floats (numpy, bool)."""
-        if len(labels) != len(self.labels):
-            raise CatalogError(f"{self.name} takes the labels {self.labels}, got {labels}")
+        self._fits(labels, self.kind is not Kind.HISTOGRAM)
         if type(value) not in PLAIN:
             value = float(value)  # type: ignore[arg-type]
         return Reading(self, labels, value)
+
+    def distribution(self, value: Exponential, *labels: str) -> Distribution:
+        """Take the distribution of a histogram; `labels` as in a reading."""
+        self._fits(labels, self.kind is Kind.HISTOGRAM)
+        return Distribution(self, labels, value)
+
+    def _fits(self, labels: tuple[str, ...], kind: bool) -> None:
+        if len(labels) != len(self.labels):
+            raise CatalogError(f"{self.name} takes the labels {self.labels}, got {labels}")
+        if not kind:
+            raise CatalogError(
+                f"{self.name} is a {self.kind.value}: take a reading of other metrics, a distribution of it"
+            )
 
     @cached_property
     def family(self) -> str:

@@ -7,18 +7,23 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from edgemon.metric import Kind, Metric, Reading
+from edgemon.metric import Distribution, Kind, Metric, Reading
+from edgemon.sketch import Exponential
 
 Series = tuple[Metric, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Every series at one moment, each once; `at` is CLOCK_BOOTTIME, `number` grows with every snapshot."""
+    """Every series at one moment, each once; `at` is CLOCK_BOOTTIME, `number` grows with every snapshot.
+
+    Histograms stand apart, so that who reads numbers need not know of them.
+    """
 
     number: int = 0
     at: float = 0.0
     series: Mapping[Series, float] = field(default_factory=dict)
+    histograms: Mapping[Series, Exponential] = field(default_factory=dict)
 
 
 class Store:
@@ -26,10 +31,10 @@ class Store:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sources: dict[str, tuple[Reading, ...]] = {}
+        self._sources: dict[str, tuple[Reading | Distribution, ...]] = {}
         self.snapshot = Snapshot()
 
-    def put(self, source: str, readings: Iterable[Reading]) -> None:
+    def put(self, source: str, readings: Iterable[Reading | Distribution]) -> None:
         """Replace the readings of a source: what it no longer gives disappears instead of freezing."""
         kept = tuple(readings)
         with self._lock:
@@ -48,14 +53,18 @@ class Store:
         with self._lock:
             before = self.snapshot.series.get
             series: dict[Series, float] = {}
+            histograms: dict[Series, Exponential] = {}
             for readings in self._sources.values():
                 for metric, labels, value in readings:
                     if value is None:
+                        continue
+                    if isinstance(value, Exponential):
+                        histograms.setdefault((metric, labels), value)
                         continue
                     if metric.kind is Kind.COUNTER:
                         last = before((metric, labels), 0.0)
                         value = last if 0.99 * last <= value < last else value  # noqa: PLW2901
                     series.setdefault((metric, labels), value)
             at = time.clock_gettime(time.CLOCK_BOOTTIME)
-            self.snapshot = Snapshot(self.snapshot.number + 1, at, series)
+            self.snapshot = Snapshot(self.snapshot.number + 1, at, series, histograms)
             return self.snapshot

@@ -6,8 +6,10 @@ import pytest
 
 from edgemon.errors import CatalogError
 from edgemon.metric import Kind, Metric, Reading
+from edgemon.sketch import Sketch
 
 C, G, U, I = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO  # noqa: E741 - a table's abbreviations
+H = Kind.HISTOGRAM
 
 TRANSLATIONS = [
     # OpenTelemetry name, unit, kind -> Prometheus name, OpenMetrics family
@@ -32,6 +34,7 @@ TRANSLATIONS = [
     ("target.info", "", I, "target_info", "target"),
     ("edgemon.build.info", "", I, "edgemon_build_info", "edgemon_build"),
     ("edgemon.device", "", I, "edgemon_device_info", "edgemon_device"),
+    ("probe.inference.duration", "s", H, "probe_inference_duration_seconds", "probe_inference_duration_seconds"),
     ("a..b--c/d.", "", G, "a_b_c_d", "a_b_c_d"),
 ]
 
@@ -81,3 +84,12 @@ def test_other_numbers_become_floats_so_that_their_text_is_a_number(value: float
 def test_two_metrics_are_never_equal_and_can_be_keys() -> None:
     one, other = Metric("a", "", G, "Help."), Metric("a", "", G, "Help.")
     assert len({one, other}) == 2
+
+
+def test_a_histogram_takes_distributions_and_other_metrics_take_readings() -> None:
+    histogram, gauge, value = Metric("h", "s", H, "Help."), Metric("g", "s", G, "Help."), Sketch().exponential()
+    assert histogram.distribution(value) == (histogram, (), value)
+    with pytest.raises(CatalogError, match="h is a histogram"):
+        histogram(1.0)
+    with pytest.raises(CatalogError, match="g is a gauge"):
+        gauge.distribution(value)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgemon import catalog
+from edgemon import catalog, inference
+from edgemon.sketch import Exponential
 from edgemon.store import Store
 
 
@@ -67,3 +68,12 @@ def test_the_readings_of_the_snapshot_are_those_that_were_put() -> None:
     assert store.readings() == []
     store.commit()
     assert store.readings() == [catalog.MEMORY_LIMIT(8e9)]
+
+
+def test_histograms_stand_apart_from_the_numbers() -> None:
+    store, value = Store(), Exponential(3, 0, (1,), 0, 1.5)
+    store.put("a", [catalog.UPTIME(1), inference.PROBE_INFERENCE.distribution(value, "p")])
+    store.put("b", [inference.PROBE_INFERENCE.distribution(Exponential(3, 0, (), 0, 0.0), "p")])
+    snapshot = store.commit()
+    assert dict(snapshot.series) == {(catalog.UPTIME, ()): 1}
+    assert dict(snapshot.histograms) == {(inference.PROBE_INFERENCE, ("p",)): value}

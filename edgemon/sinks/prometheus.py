@@ -7,13 +7,15 @@ tests hold it against promtool, the client's own parsers and a real Prometheus.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from edgemon.metric import Kind, Metric
+from edgemon.sketch import Exponential
 from edgemon.store import Series, Snapshot
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -85,6 +87,8 @@ class Exposition:
             if lines is None:
                 lines = families[series[0]] = [self._head(series[0], openmetrics)]
             lines.append(line)
+        for (metric, labels), counted in snapshot.histograms.items():
+            families.setdefault(metric, [self._head(metric, openmetrics)]).extend(_histogram(metric, labels, counted))
         text = "".join([line for lines in families.values() for line in lines])
         return (text + "# EOF\n" if openmetrics else text).encode()
 
@@ -108,12 +112,28 @@ def _head(metric: Metric, openmetrics: bool) -> str:
     return f"# TYPE {metric.family} {kind}\n# HELP {metric.family} {text}\n"
 
 
+def _histogram(metric: Metric, labels: tuple[str, ...], value: Exponential) -> Iterator[str]:
+    """Classic buckets, sum and count."""
+    name, pairs = metric.prometheus, _pairs(metric, labels)
+    before = f"{pairs}," if pairs else ""
+    for bound, count in value.classic():
+        le = "+Inf" if bound == math.inf else repr(bound)
+        yield f'{name}_bucket{{{before}le="{le}"}} {count}\n'
+    rest = f"{{{pairs}}}" if pairs else ""
+    yield f"{name}_sum{rest} {value.sum!r}\n{name}_count{rest} {value.count}\n"
+
+
 def _name(metric: Metric, labels: tuple[str, ...]) -> str:
-    """`name{label="value"}`; a label without a value is left out, as Prometheus takes the two for the same."""
-    pairs = ",".join(
+    """`name{label="value"}`."""
+    pairs = _pairs(metric, labels)
+    return f"{metric.prometheus}{{{pairs}}}" if pairs else metric.prometheus
+
+
+def _pairs(metric: Metric, labels: tuple[str, ...]) -> str:
+    """`label="value"`; a label without a value is left out, as Prometheus takes the two for the same."""
+    return ",".join(
         f'{name}="{_escape(value)}"' for name, value in zip(metric.prometheus_labels, labels, strict=True) if value
     )
-    return f"{metric.prometheus}{{{pairs}}}" if pairs else metric.prometheus
 
 
 def _escape(value: str) -> str:

@@ -13,10 +13,12 @@ from prometheus_client import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from edgemon import catalog
-from edgemon.metric import Kind, Metric, Reading
+from edgemon import catalog, inference
+from edgemon.metric import Distribution, Kind, Metric, Reading
 from edgemon.sinks.prometheus import OPENMETRICS, TEXT, Exposition, accepts_gzip, negotiate
+from edgemon.sketch import BOUNDS, Sketch
 from edgemon.store import Snapshot, Store
+from tests.taken import taken
 
 Plain = dict[tuple[str, frozenset[tuple[str, str]]], float]
 BOTH = pytest.mark.parametrize("kind", [TEXT, OPENMETRICS])
@@ -45,7 +47,7 @@ NUMBER = st.floats() | st.integers(-(2**63), 2**64) | st.sampled_from(EDGES)
 @st.composite
 def readings(draw: st.DrawFn) -> Reading:
     """A reading of any catalogue metric with any labels; counters do not fall below zero, an info is 1."""
-    metric = draw(st.sampled_from(catalog.ALL))
+    metric = draw(st.sampled_from([one for one in catalog.ALL if one.kind is not Kind.HISTOGRAM]))
     labels = tuple(draw(LABEL) for _ in metric.labels)
     value = draw(NUMBER)
     if metric.kind is Kind.COUNTER:
@@ -56,18 +58,18 @@ def readings(draw: st.DrawFn) -> Reading:
 SNAPSHOTS = st.lists(readings(), max_size=15)
 
 
-def snapshot(given: Iterable[Reading]) -> Snapshot:
+def snapshot(given: Iterable[Reading | Distribution]) -> Snapshot:
     store = Store()
     store.put("test", given)
     return store.commit()
 
 
-def exposition(given: Iterable[Reading]) -> Exposition:
+def exposition(given: Iterable[Reading | Distribution]) -> Exposition:
     fixed = snapshot(given)
     return Exposition(lambda: fixed)
 
 
-def text(given: Iterable[Reading], kind: str = TEXT) -> str:
+def text(given: Iterable[Reading | Distribution], kind: str = TEXT) -> str:
     return exposition(given).body(kind, compress=False).decode()
 
 
@@ -117,22 +119,21 @@ def test_names_that_are_not_utf8_are_shown_and_do_not_cost_the_scrape(kind: str,
     assert [sample.labels for sample in families[0].samples] == [{"hw_id": shown}]
 
 
-def everything() -> list[Reading]:
+def everything() -> list[Reading | Distribution]:
     """Every metric of the catalogue with two series, all labels given."""
-    return [metric(1, *(f"{label}{n}" for label in metric.labels)) for n in "ab" for metric in catalog.ALL]
+    return [taken(metric, *(f"{label}{n}" for label in metric.labels)) for n in "ab" for metric in catalog.ALL]
 
 
 @BOTH
 def test_every_metric_keeps_its_help_and_its_type_and_its_series_together(kind: str) -> None:
-    families = parsed(text(everything(), kind), kind)
-    assert len(families) == len(catalog.ALL)
-    for metric, family in zip(catalog.ALL, families, strict=True):
+    families = {family.name: family for family in parsed(text(everything(), kind), kind)}
+    assert len(families) == text(everything(), kind).count("# TYPE") == len(catalog.ALL)
+    for metric in catalog.ALL:
         info = kind == OPENMETRICS and metric.kind is Kind.INFO
-        assert family.name == (
-            metric.family if kind == OPENMETRICS or metric.kind is Kind.COUNTER else metric.prometheus
-        )
+        family = families[metric.family if kind == OPENMETRICS or metric.kind is Kind.COUNTER else metric.prometheus]
         assert (family.type, family.documentation) == ("info" if info else metric.kind.prometheus, metric.help)
-        assert {sample.name for sample in family.samples} == {metric.prometheus}
+        parts = ["_bucket", "_sum", "_count"] if metric.kind is Kind.HISTOGRAM else [""]
+        assert {sample.name for sample in family.samples} == {metric.prometheus + part for part in parts}
 
 
 def test_help_escapes_what_each_format_wants_escaped() -> None:
@@ -207,6 +208,27 @@ def test_the_same_readings_give_the_same_bytes_from_a_new_and_from_a_worn_exposi
     store.commit()
     assert worn.body(kind, compress=False) == text(everything(), kind).encode()
     assert len(worn._lines) <= 2 * len(store.snapshot.series) + 100
+
+
+@BOTH
+@given(values=st.lists(st.floats(0, 100), max_size=30), label=LABEL)
+@settings(deadline=None)
+def test_a_histogram_is_cumulative_buckets_with_sum_and_count(kind: str, values: list[float], label: str) -> None:
+    sketch = Sketch()
+    sketch.add(values)
+    given = [inference.PROBE_INFERENCE.distribution(sketch.exponential(), label)]
+    (family,) = parsed(text(given, kind), kind)
+    assert family.type == "histogram"
+    samples = {
+        name: [one for one in family.samples if one.name == f"{inference.PROBE_INFERENCE.prometheus}_{name}"]
+        for name in ("bucket", "sum", "count")
+    }
+    assert [float(one.labels["le"]) for one in samples["bucket"]] == [*BOUNDS, math.inf]
+    counts = [one.value for one in samples["bucket"]]
+    assert counts == sorted(counts)
+    assert [one.value for one in samples["count"]] == [counts[-1]] == [len(values)]
+    assert [one.value for one in samples["sum"]] == [sketch.exponential().sum]
+    assert {one.labels.get("probe", "") for one in family.samples} == {label}
 
 
 PROMETHEUS_2 = (
