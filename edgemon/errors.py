@@ -7,8 +7,8 @@ EdgemonError
 └── CatalogError     code asked for a metric or a label the catalogue does not declare
 
 Broad `except Exception` stands at four seams only, each turning the failure into data: loading a plugin
-(`platforms.discover`), running a sensor (`collect`), running a runtime (`probe.worker`), delivering to a sink
-(`sinks.http`). A test counts them.
+(`platforms.discover`), running a sensor (`collect`), running a runtime (`probe.worker`, and its reference graph in
+`probe.kernels`), delivering to a sink (`sinks.http`). A test counts them.
 """
 
 from __future__ import annotations

@@ -14,15 +14,17 @@ import edgemon
 
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
-    ("errors", "digest", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy"),
+    ("errors", "digest", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy", "sketch"),
     ("metric", "wire", "document"),
     ("hardware", "inference", "values", "sysfs", "probe.result", "capture"),
     ("catalog", "limits"),
     ("config",),
     ("sources", "kernel"),
     ("platforms", "schema", "probe.golden", "identity", "bus"),
+    ("probe.witness", "probe.kernels", "probe.measure"),
     ("runtimes", "probe.worker", "probe.supervisor", "models", "judge.statistics", "store", "lanes", "energy", "peaks"),
     ("collect", "judge.baseline", "replay", "gates", "budget", "cadence"),
+    ("judge.validity", "judge.compare"),
     ("judge.verdict", "archive", "events", "efficiency"),
     ("finding", "mask", "schedule"),
     ("prober",),
@@ -35,6 +37,7 @@ SEAMS = {
     "platforms/__init__.py": 1,
     "collect.py": 1,
     "probe/worker.py": 1,
+    "probe/kernels.py": 1,
     "sinks/http.py": 1,
     "lanes.py": 1,
     "sources/jtop.py": 1,

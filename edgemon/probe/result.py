@@ -34,7 +34,8 @@ class Request:
 
     `golden` holds one list of tensors per seed, recorded from the model whose digest is `golden_digest`; `record` asks
     for the outputs; `until` ends the run well after the stage import or load; the model with the digest `counted` is
-    not counted again.
+    not counted again. `kernel_share` is the largest share of the steady phase that the reference kernels may take, 0
+    for none.
     """
 
     probe: str
@@ -48,6 +49,7 @@ class Request:
     samples: int = 100
     seconds: float = 2.0
     idle: float = 1.0
+    kernel_share: float = 0.2
     timeout: float = 30.0
     memory: int = 0
     golden: List[List[Dict[str, Any]]] = field(default_factory=list)
@@ -72,9 +74,18 @@ class Result:
     """One answer. Times in seconds; a phase that was not reached is None.
 
     `latencies` are the steady inferences in order, evenly thinned from 20000 on; `corrected` the same less the time the
-    scheduler kept the worker waiting; `run_delay` that time's share of the steady phase. `facts` say what really ran:
-    runtime, version, model_sha256, requested and registered providers, placement (share of nodes by provider), options
-    in force, anatomy (what the model is made of: `anatomy.count`, or why it was not counted as detail).
+    scheduler kept the worker waiting; `run_delay` that time over the steady phase, summed over all threads and so above
+    1 for a pool that starves. `kernels` are the medians, corrected likewise, of the kernels that alternated with the
+    model: compute and memory. `facts` say what really ran: runtime, version, model_sha256, requested and registered
+    providers, placement (share of nodes by provider), options in force, anatomy (what the model is made of:
+    `anatomy.count`, or why it was not counted as detail), kernels (what each was), roof (MAC/s of the compute kernel
+    where it counts them).
+    `witnesses` are what else was seen of the steady phase, each absent when it cannot be read: steal (share of the
+    CPUs' busy time that the hypervisor took), clock_begin and clock_end (Hz, fastest of the CPUs allowed), throttles
+    (CPU throttling events that fell into it), timer (seconds that reading the clock takes), suspended (seconds the machine
+    slept), settled (1 if the warm-up found a steady pace, else 0).
+    `windows` are begin and end on CLOCK_BOOTTIME of idle_before (a pause before the warm-up), steady, and idle (the
+    pause before the idle start); `slices` the parts of steady in which only the model ran, `inferences` times.
     `distance` compares the outputs with the golden ones. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
     """
 
@@ -91,6 +102,11 @@ class Result:
     latencies: List[float] = field(default_factory=list)
     corrected: List[float] = field(default_factory=list)
     run_delay: Optional[float] = None
+    kernels: Dict[str, float] = field(default_factory=dict)
+    witnesses: Dict[str, float] = field(default_factory=dict)
+    windows: Dict[str, List[float]] = field(default_factory=dict)
+    slices: List[List[float]] = field(default_factory=list)
+    inferences: int = 0
     peak_memory: Optional[int] = None
     cpu_seconds: Optional[float] = None
     wall_seconds: Optional[float] = None
@@ -111,7 +127,15 @@ class Result:
                 raise TypeError("%s is not %s" % (name, " or ".join(kind.__name__ for kind in kinds)))
         if not all(isinstance(value, (int, float)) for value in [*result.latencies, *result.corrected]):
             raise TypeError("latencies are not numbers")
+        if not all(isinstance(value, (int, float)) for value in [*result.kernels.values(), *result.witnesses.values()]):
+            raise TypeError("kernels or witnesses are not numbers")
+        if not all(_span(one) for one in [*result.windows.values(), *result.slices]):
+            raise TypeError("windows or slices are not pairs of numbers")
         return result
+
+
+def _span(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(one, (int, float)) for one in value)
 
 
 _KINDS: Dict[str, Tuple[type, ...]] = {
@@ -119,6 +143,7 @@ _KINDS: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(["at", "boottime"], (int, float)),
     **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], (int, float, type(None))),
     **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], (int, float, type(None))),
-    **dict.fromkeys(["latencies", "corrected", "outputs"], (list,)),
-    **dict.fromkeys(["facts", "distance"], (dict,)),
+    **dict.fromkeys(["latencies", "corrected", "outputs", "slices"], (list,)),
+    **dict.fromkeys(["facts", "distance", "kernels", "witnesses", "windows"], (dict,)),
+    "inferences": (int,),
 }

@@ -10,15 +10,13 @@ import sys
 if sys.version_info < (3, 8):
     sys.exit("edgemon: the worker needs Python 3.8 or later, this is %d.%d" % sys.version_info[:2])
 
-import gc
 import importlib
 import json
 import os
 import resource
 import select
-import time
 import types
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 if sys.path and os.path.abspath(sys.path[0]) == HERE:
@@ -28,14 +26,14 @@ if "edgemon" not in sys.modules:
     package.__path__ = [os.path.dirname(HERE)]
     sys.modules["edgemon"] = package
 
-from edgemon.probe import golden  # noqa: E402 - the package above comes first
+from edgemon.probe import golden, measure  # noqa: E402 - the package above comes first
+from edgemon.probe.kernels import kernels  # noqa: E402
+from edgemon.probe.measure import timed  # noqa: E402
 from edgemon.probe.result import Outcome, Request  # noqa: E402
+from edgemon.probe.witness import Witness, peak_memory  # noqa: E402
 
-clock = time.perf_counter
-LEAST = 0.25
-"""Seconds of steady inferences, however many that takes: a shorter look sees one mood of the machine."""
-MOST = 20000
-"""From so many samples on they are thinned evenly, to no fewer than half: the answer stays below a megabyte."""
+BEFORE, PATIENCE = 1.0, 0.05
+"""Seconds of the pause before the warm-up, and its share of the timeout, at most."""
 
 
 class Report:
@@ -65,8 +63,8 @@ def main() -> None:
     step_back(request.memory)
     answer = {"probe": request.probe, "outcome": Outcome.FAILED.value}  # type: Dict[str, Any]
     try:
-        measure(request, report, answer)
-        answer["peak_memory"] = peak_memory()
+        phases(request, report, answer)
+        answer["peak_memory"] = peak_memory() - answer.pop("held", 0)
         dissect(request, answer["facts"])  # when all is measured: it is no part of what the model costs
     except MemoryError as error:
         answer["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
@@ -74,7 +72,7 @@ def main() -> None:
         kind = "" if type(error) in (ValueError, RuntimeError) else "%s: " % type(error).__name__
         answer["detail"] = (kind + " ".join(str(error).split()))[:1000] or type(error).__name__
     answer["stage"] = report.stage
-    answer.setdefault("peak_memory", peak_memory())
+    answer.setdefault("peak_memory", peak_memory() - answer.pop("held", 0))
     report.write({"result": answer})
     os._exit(0)  # an engine that crashes while it is torn down has still answered
 
@@ -95,7 +93,7 @@ def step_back(memory: int) -> None:
         os._exit(1)
 
 
-def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
+def phases(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     """Run the phases in order, filling `answer` as they end so that a failure keeps what was measured."""
     report.begin("import")
     runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
@@ -116,11 +114,16 @@ def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     report.begin("check")
     check(request, runtime, answer)
     report.begin("warmup")
-    estimate = warm_up(infer, min(2.0, request.seconds))
+    windows = answer.setdefault("windows", {})
+    if request.idle:
+        windows["idle_before"] = measure.pause(min(request.idle, BEFORE, PATIENCE * request.timeout))
+    estimate, settled = measure.warm_up(infer, min(2.0, request.seconds))
     report.begin("steady")
-    steady(request, infer, estimate, answer)
+    steady(request, runtime, infer, estimate, answer)
+    answer["witnesses"]["settled"] = float(settled)
     report.begin("idle_start")
-    time.sleep(request.idle)
+    if request.idle:
+        windows["idle"] = measure.pause(request.idle)
     answer["idle_seconds"] = timed(infer)
 
 
@@ -136,11 +139,17 @@ def dissect(request: Request, facts: Dict[str, Any]) -> None:
         facts["anatomy"] = {"detail": str(error) or "out of memory"}
 
 
-def timed(action: Callable[[], Any]) -> float:
-    """Seconds the action takes."""
-    began = clock()
-    action()
-    return clock() - began
+def steady(request: Request, runtime: Any, infer: Callable[[], Any], estimate: float, answer: Dict[str, Any]) -> None:
+    """Time inferences in turn with the reference kernels, and look at the machine before and after."""
+    before = peak_memory()
+    made = kernels(runtime, request.memory) if request.kernel_share else {}
+    answer["held"] = peak_memory() - before
+    phase, witness = measure.Steady(request, infer, estimate, made), Witness()
+    phase.run()
+    answer["witnesses"] = witness.tell()
+    answer.update(phase.tell())
+    answer["windows"]["steady"] = phase.window()
+    answer["facts"].update(measure.facts(made, answer["kernels"]))
 
 
 def check(request: Request, runtime: Any, answer: Dict[str, Any]) -> None:
@@ -158,66 +167,6 @@ def check(request: Request, runtime: Any, answer: Dict[str, Any]) -> None:
             answer["outcome"], answer["detail"] = Outcome.WRONG_OUTPUT.value, reason
 
 
-def warm_up(infer: Callable[[], Any], cap: float) -> float:
-    """Run until a fast and a slow moving average agree within 4 % three times; give seconds per inference.
-
-    The rule is androidx Microbenchmark's with faster averages, so that a slow model warms up within seconds.
-    """
-    fast = slow = timed(infer)
-    began, agreed = clock(), 0
-    while agreed < 3 and clock() - began < cap:
-        sample = timed(infer)
-        fast, slow = 0.4 * sample + 0.6 * fast, 0.1 * sample + 0.9 * slow
-        agreed = agreed + 1 if abs(fast - slow) <= 0.04 * slow else 0
-    return fast
-
-
-def steady(request: Request, infer: Callable[[], Any], estimate: float, answer: Dict[str, Any]) -> None:
-    """Time inferences one by one, garbage collection off, each with the run delay that fell into it.
-
-    Below 0.1 ms reading the run delay would disturb the caches the model lives in: then only the phase's sum is known.
-    """
-    each = estimate >= 0.0001
-    read = run_delay if each else _nothing
-    walls: List[float] = []
-    waits: List[float] = []
-    gc.collect()
-    gc.disable()
-    before, began = run_delay(), clock()
-    least, most = began + min(LEAST, request.seconds), began + request.seconds
-    while (len(walls) < request.samples or clock() < least) and (len(walls) < 3 or clock() < most):
-        waited = read()
-        start = clock()
-        infer()
-        end = clock()
-        walls.append(end - start)
-        waits.append(read() - waited)
-    took = clock() - began
-    gc.enable()
-    step = 1 + len(walls) // MOST
-    answer["latencies"] = walls[::step]
-    answer["corrected"] = [max(0.0, wall - wait) for wall, wait in zip(walls[::step], waits[::step])]
-    answer["run_delay"] = (run_delay() - before) / took
-
-
-def run_delay() -> float:
-    """Seconds this thread was runnable but not running: /proc/self/schedstat, field 2 (sched-stats.rst)."""
-    try:
-        return int(os.pread(_SCHEDSTAT, 128, 0).split()[1]) * 1e-9
-    except (OSError, IndexError):
-        return 0.0
-
-
-def peak_memory() -> int:
-    """Peak resident bytes: VmHWM, since ru_maxrss is inherited from the parent over exec."""
-    with open("/proc/self/status") as status:
-        return next((int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM")), 0)
-
-
-def _nothing() -> float:
-    return 0.0
-
-
 def _write(path: str, text: str) -> None:
     try:
         with open(path, "w") as file:
@@ -225,15 +174,6 @@ def _write(path: str, text: str) -> None:
     except OSError:
         pass  # a container may forbid it; the probe is no worse for it
 
-
-def _open(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY)
-    except OSError:
-        return -1
-
-
-_SCHEDSTAT = _open("/proc/thread-self/schedstat")
 
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@ whose version is `version()`; `load()` makes the model ready; `facts()` says wha
 and registered providers, placement by provider, options); `infer()` gives a callable that runs one inference on the
 first input; `outputs(index)` gives the plain tensors (`probe.golden.tensor`) for the input of that seed. A runtime may
 have `sees()`, which says after `start()` what the engine could use, for `edgemon doctor`: `{"providers": […],
-"devices": ["CPUExecutionProvider: CPU Intel", …]}`. Whatever it raises is the answer `failed`. The standard library and
-its engine only, Python >= 3.8.
+"devices": ["CPUExecutionProvider: CPU Intel", …]}`; and `kernels()`, which gives fixed work on its engine and device by
+name (`probe.kernels`: compute, memory), in whose place the standard library's stands if it raises. Whatever else it
+raises is the answer `failed`. The standard library and its engine only, Python >= 3.8.
 """

@@ -1,7 +1,8 @@
 """No engine and no hardware: a simulated model, for trying edgemon and for its tests. Always labelled simulated.
 
-`options` of the probe choose what it does: `work` (microseconds an inference burns, default 500) and `behaviour`, one
-of ok, raise, nan, wrong, segfault, abort, exit, spin, allocate, chatter; the crashes are real ones.
+`options` of the probe choose what it does: `work` (microseconds an inference burns, default 500), `compute` and
+`memory` (microseconds of a reference kernel, default 500) and `behaviour`, one of ok, raise, nan, wrong, segfault,
+abort, exit, spin, allocate, chatter; the crashes are real ones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from typing import Any, Callable, Dict, List
 
 from edgemon.probe.golden import tensor
+from edgemon.probe.kernels import Kernel
 from edgemon.probe.result import Request
 
 
@@ -42,12 +44,14 @@ class Fake:
     def infer(self) -> Callable[[], Any]:
         """Burn the CPU for the configured time."""
 
-        def run() -> None:
-            end = time.perf_counter() + self._work
-            while time.perf_counter() < end:
-                pass
+        return _burn(self._work)
 
-        return run
+    def kernels(self) -> Dict[str, Kernel]:
+        """Kernels that burn time as configured, whatever the machine does."""
+        options = self._request.options
+        return {
+            name: Kernel("simulated", _burn(float(options.get(name, 500)) * 1e-6)) for name in ("compute", "memory")
+        }
 
     def outputs(self, index: int) -> List[Dict[str, Any]]:
         """Four values that depend on the seed and, when told to be wrong or NaN, on that."""
@@ -68,6 +72,15 @@ class Fake:
             "placement": {"Simulated": 1.0},
             "options": {"work": self._request.options.get("work", 500)},
         }
+
+
+def _burn(seconds: float) -> Callable[[], Any]:
+    def run() -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    return run
 
 
 def _nothing() -> None:

@@ -13,6 +13,7 @@ import os
 from typing import Any, Callable, Dict, List
 
 from edgemon.probe.golden import LONGEST, tensor
+from edgemon.probe.kernels import Kernel, matmul
 from edgemon.probe.result import Request
 
 DTYPES = {
@@ -29,6 +30,10 @@ DTYPES = {
     "tensor(uint64)": "uint64",
     "tensor(bool)": "bool",
 }
+HOST = {"CPUExecutionProvider", "AzureExecutionProvider"}
+"""Providers that compute on the host's CPU."""
+ROOFS = {"TensorrtExecutionProvider": "CUDAExecutionProvider"}
+"""The provider whose reference graph stands for one that would have to build it for minutes."""
 RECORD = "session.record_ep_graph_assignment_info"
 
 
@@ -76,6 +81,20 @@ class Onnx:
     def infer(self) -> Callable[[], Any]:
         """One inference on the first input, with as little Python around it as can be."""
         return functools.partial(self._session.run, None, self._feeds[0])
+
+    def kernels(self) -> Dict[str, Kernel]:
+        """A fixed product of float32 matrices on the first provider alone: refused, not run elsewhere, if it cannot."""
+        provider = ROOFS.get(self._providers[0], self._providers[0])
+        provider, size, depth = ("CPUExecutionProvider", 256, 1) if provider in HOST else (provider, 1024, 4)
+        options = self._options()
+        if provider not in HOST:
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        values = self._numpy.random.RandomState(0).random_sample((2, size, size)).astype("float32") / size
+        graph = matmul(size, depth, values[0].tobytes())
+        session = self._engine.InferenceSession(graph, options, providers=[self._provider(provider)])
+        session.disable_fallback()
+        label = "%s %d x %d x %d float32" % (provider.replace("ExecutionProvider", ""), depth, size, size)
+        return {"compute": Kernel(label, functools.partial(session.run, None, {"x": values[1]}), depth * size**3)}
 
     def outputs(self, index: int) -> List[Dict[str, Any]]:
         """The plain tensors the model gives for the input of one seed."""

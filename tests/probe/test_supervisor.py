@@ -56,7 +56,7 @@ def test_what_a_worker_leaves_running_when_it_ends_is_killed_too(tmp_path: Path)
 
 def test_a_cancel_ends_a_run_within_a_second() -> None:
     with running(ask(options=SPIN, timeout=60.0)) as run:
-        assert eventually(lambda: run.worker.cpu_times().user > 0.05)
+        assert eventually(lambda: run.worker.cpu_times().user > 0.3)
         began = time.monotonic()
         run.cancel.set()
         result = run.result()
@@ -79,7 +79,7 @@ def test_shared_memory_which_the_kernels_limit_does_not_count_is_bounded_too(tmp
 
 def test_a_worker_killed_from_outside_is_named() -> None:
     with running(ask(options=SPIN, timeout=60.0)) as run:
-        assert eventually(lambda: run.worker.cpu_times().user > 0.05)
+        assert eventually(lambda: run.worker.cpu_times().user > 0.3)
         run.worker.send_signal(signal.SIGKILL)
         result = run.result()
     assert result.outcome is Outcome.CRASHED
@@ -121,7 +121,7 @@ def test_a_worker_steps_back_and_sends_nothing_home(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/edgemon")
     with running(ask(options=SPIN, timeout=60.0, memory=512 * MIB)) as run:
         worker = run.worker
-        assert eventually(lambda: worker.cpu_times().user > 0.05)
+        assert eventually(lambda: worker.cpu_times().user > 0.3)
         assert Path(f"/proc/{worker.pid}/oom_score_adj").read_text() == "1000\n"
         assert worker.nice() == 19
         assert worker.rlimit(resource.RLIMIT_CORE) == (0, 0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result, Tolerance
-from tests.probe import MIB, ask
+from tests.probe import MIB, ROOT, ask
 
 PHASES = ("import_seconds", "load_seconds", "first_seconds", "idle_seconds")
 
@@ -47,6 +49,11 @@ RESULTS = st.builds(
     latencies=TIMES,
     corrected=TIMES,
     run_delay=st.none() | st.floats(0, 1),
+    kernels=st.dictionaries(TEXT, SECONDS, max_size=2),
+    witnesses=st.dictionaries(TEXT, SECONDS, max_size=2),
+    windows=st.dictionaries(TEXT, st.lists(SECONDS, min_size=2, max_size=2), max_size=2),
+    slices=st.lists(st.lists(SECONDS, min_size=2, max_size=2), max_size=2),
+    inferences=st.integers(0, 10**9),
     peak_memory=st.none() | st.integers(0, 2**50),
     facts=st.dictionaries(TEXT, PLAIN, max_size=3),
     distance=st.dictionaries(TEXT, SECONDS, max_size=3),
@@ -115,6 +122,45 @@ def test_the_samples_of_a_very_quick_model_are_thinned_so_that_the_answer_fits()
     assert result.outcome is Outcome.OK
     assert 10000 <= len(result.latencies) < 20000
     assert len(result.corrected) == len(result.latencies)
+
+
+def test_a_run_carries_its_kernels_its_witnesses_and_its_windows() -> None:
+    result = supervisor.run(ask(options={"work": 1000, "compute": 700, "memory": 900}, seconds=1.0, idle=0.1))
+    assert result.kernels["compute"] == pytest.approx(0.0007, rel=0.5)
+    assert result.kernels["memory"] == pytest.approx(0.0009, rel=0.5)
+    assert result.facts["kernels"] == {"compute": "simulated", "memory": "simulated"}
+    assert "roof" not in result.facts, "a simulated kernel counts no MACs"
+    assert {"timer", "suspended", "settled"} <= set(result.witnesses)
+    before, steady, idle = (result.windows[name] for name in ("idle_before", "steady", "idle"))
+    assert before[0] < before[1] <= steady[0] < steady[1] <= idle[0] < idle[1]
+    assert idle[1] - idle[0] >= 0.1
+    assert all(steady[0] <= begin < end <= steady[1] for begin, end in result.slices)
+    assert result.inferences >= len(result.latencies)
+
+
+def test_without_a_share_for_kernels_the_model_is_alone() -> None:
+    result = supervisor.run(ask(options={"work": 1000}, kernel_share=0.0))
+    assert (result.outcome, result.kernels, len(result.slices)) == (Outcome.OK, {}, 1)
+
+
+def test_the_kernels_memory_is_not_counted_as_the_models(tmp_path: Path) -> None:
+    """The same run with the standard library's kernels, whose buffers are some 16 to 64 MiB, and without any."""
+    program = f"""#!{sys.executable}
+import runpy, sys
+sys.path.insert(0, {ROOT!r})
+from edgemon.runtimes.fake import Fake
+del Fake.kernels, sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    (tmp_path / "python").write_text(program)
+    (tmp_path / "python").chmod(0o755)
+    alone, paired = (
+        supervisor.run(ask(kernel_share=share, seconds=1.0), str(tmp_path / "python")) for share in (0, 0.2)
+    )
+    assert paired.facts["kernels"]["compute"].startswith("host: sha256")
+    assert alone.peak_memory
+    assert paired.peak_memory
+    assert abs(paired.peak_memory - alone.peak_memory) < 8 * MIB
 
 
 def test_the_idle_start_follows_a_pause() -> None:

@@ -32,6 +32,7 @@ def test_the_worker_runs_in_every_python_from_3_8_on_and_older_ones_are_named(py
     if found >= (3, 8):
         assert (result.outcome, result.detail) == (Outcome.OK, "")
         assert len(result.latencies) >= 5
+        assert set(result.windows) == {"steady"}
     else:
         assert (result.outcome, result.stage) == (Outcome.CRASHED, "start")
         old = f"needs Python 3.8 or later, this is {found[0]}.{found[1]}"
@@ -83,4 +84,5 @@ def test_onnxruntime_1_19_on_python_3_8_matches_the_golden_outputs_and_has_no_pl
     assert result.facts["registered"] == ["CPUExecutionProvider"]
     assert result.distance["bits"] == 0.0
     assert len(result.latencies) >= 5
+    assert result.facts["kernels"]["compute"] == "CPU 1 x 256 x 256 float32"
     assert all(corrected <= wall for corrected, wall in zip(result.corrected, result.latencies, strict=True))

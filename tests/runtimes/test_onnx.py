@@ -13,7 +13,7 @@ import pytest
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result
 from tests import onnx_models as models
-from tests.probe import EMBEDDED, MIB, ask, interpreter
+from tests.probe import EMBEDDED, MIB, ROOT, ask, interpreter
 
 CPU = "CPUExecutionProvider"
 SIZE = os.path.getsize(EMBEDDED)
@@ -272,3 +272,29 @@ def test_golden_outputs_of_other_shapes_are_wrong() -> None:
         Outcome.WRONG_OUTPUT,
         "outputs have other names or shapes than the golden ones",
     )
+
+
+# the kernel of fixed work
+
+
+def test_the_compute_kernel_is_a_product_of_matrices_on_the_same_provider_and_gives_a_roof() -> None:
+    result = probe(EMBEDDED, seconds=1.0)
+    assert result.facts["kernels"]["compute"] == "CPU 1 x 256 x 256 float32"
+    assert result.facts["roof"] == pytest.approx(256**3 / result.kernels["compute"])
+    assert result.facts["roof"] > 1e7
+
+
+def test_a_provider_that_cannot_run_the_kernel_leaves_it_to_the_standard_library(tmp_path: Path) -> None:
+    """Here the engine itself refuses the graph; the model is measured all the same."""
+    text = f'exec $PYTHON -c "{BROKEN}" "$@"'
+    result = probe(EMBEDDED, interpreter(tmp_path / "python", text), seconds=1.0)
+    assert (result.outcome, result.detail) == (Outcome.OK, "")
+    assert result.facts["kernels"]["compute"] == "host: sha256 of 512 KiB"
+    assert "roof" not in result.facts
+
+
+BROKEN = (
+    f"import runpy, sys; sys.path.insert(0, '{ROOT}'); from edgemon.runtimes import onnx; "
+    "onnx.matmul = lambda *_: b'no model'; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+"""The worker in which the reference graph is no model."""
