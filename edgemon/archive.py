@@ -77,9 +77,9 @@ class Archive:
         )
 
     def add(self, result: Result, fingerprint: str) -> None:
-        """Keep a result, outputs and single latencies left out; written with the next ten or on `flush`."""
+        """Keep a result without outputs, single latencies and slices; written with the next ten or on `flush`."""
         data = result.to_json()
-        data.update(outputs=[], latencies=[], corrected=[_middle(result)] if result.latencies else [])
+        data.update(outputs=[], latencies=[], slices=[], corrected=[_middle(result)] if result.latencies else [])
         with self._lock:
             self._pending.append((result.probe, fingerprint, result.at, json.dumps(data)))
             del self._pending[:-KEPT]

@@ -14,11 +14,13 @@ from edgemon.archive import Archive, alone
 from edgemon.finding import Finding, result_readings, verdict_readings
 from edgemon.identity import device
 from edgemon.judge.baseline import Baseline, Round, fingerprint, key_of, round_of
+from edgemon.judge.validity import usable, validity
 from edgemon.judge.verdict import judge
-from edgemon.metric import Reading
+from edgemon.metric import Distribution, Reading
 from edgemon.peaks import Device, device_of
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result, Tolerance
+from edgemon.sketch import Sketch
 from edgemon.sysfs import Root
 
 MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
@@ -78,6 +80,7 @@ class Prober:
         self._runs: Counter[Outcome] = Counter()
         self._skipped: Counter[str] = Counter()
         self._cpu = self._wall = 0.0
+        self._sketch = Sketch()
         self._succeeded: float | None = None
         self._counted: tuple[str, object] = ("", None)
         self.hardware: Callable[[], Iterable[Reading]] = tuple
@@ -102,10 +105,10 @@ class Prober:
         mark = fingerprint(key) if key else ""
         baseline = self._archive.baseline(self.name, mark)
         rounds = self._history()
-        if result.outcome is Outcome.OK:
+        if result.outcome is Outcome.OK and usable(result):
             rounds.append(round_of(result, mark))
         verdict = judge(result, list(rounds), baseline, key, self.probe.effect)
-        return Finding(result, key, mark, verdict, baseline)
+        return Finding(result, key, mark, verdict, baseline, validity(result, baseline))
 
     def _dissected(self, result: Result) -> Result:
         """The result with what its model is made of, which a worker tells once for each digest."""
@@ -119,7 +122,9 @@ class Prober:
     def _history(self) -> deque[Round]:
         if self._rounds is None:
             kept = self._archive.results(self.name, REMEMBERED)
-            rounds = (round_of(result, mark) for mark, result in kept if result.outcome is Outcome.OK)
+            rounds = (
+                round_of(result, mark) for mark, result in kept if result.outcome is Outcome.OK and usable(result)
+            )
             self._rounds = deque(rounds, maxlen=REMEMBERED)
         return self._rounds
 
@@ -133,6 +138,7 @@ class Prober:
         self._runs[result.outcome] += 1
         self._cpu += result.cpu_seconds or 0.0
         self._wall += result.wall_seconds or 0.0
+        self._sketch.add(result.latencies)
         if result.outcome is Outcome.OK:
             self._succeeded = result.at
         self.finding = finding
@@ -143,7 +149,7 @@ class Prober:
         """What the probe ran on; in a replay not the device that is shown."""
         return device_of(self._root, self.hardware()) if self._root.live else Device()
 
-    def readings(self) -> Iterator[Reading]:
+    def readings(self) -> Iterator[Reading | Distribution]:
         """Everything known of the probe."""
         name = self.name
         for outcome in Outcome:
@@ -153,6 +159,8 @@ class Prober:
             yield inference.PROBE_SKIPPED(count, name, reason)
         yield inference.PROBE_CPU(self._cpu, name)
         yield inference.PROBE_WALL(self._wall, name)
+        if self._sketch.count:
+            yield inference.PROBE_INFERENCE.distribution(self._sketch.exponential(), name)
         if self._succeeded is not None:
             yield inference.PROBE_LAST_SUCCESS(self._succeeded, name)
         if self.finding:

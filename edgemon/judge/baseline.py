@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,19 +15,33 @@ ROUNDS = 10
 """Rounds of a recorded baseline: with three current rounds the smallest exact p is 1/286."""
 
 
+HOST = ("Simulated", "AzureExecutionProvider")
+"""Devices and providers that compute on the host's CPU without saying so in their name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One ok run of a probe: its median inference less scheduler delay, in seconds, and what it ran on."""
+    """One ok run of a probe: its median inference less scheduler delay, in seconds, and what it ran on.
+
+    `references` are the medians of the kernels that ran between, in seconds, `kernels` what they were; `run_delay` and
+    `steal` shares of the time that others had.
+    """
 
     value: float
     fingerprint: str
     at: float = 0.0
     run_delay: float = 0.0
+    steal: float = 0.0
+    references: Mapping[str, float] = field(default_factory=dict)
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`key` is what the fingerprint was made of, `rounds` seconds per inference, `golden` the outputs per seed."""
+    """`key` is what the fingerprint was made of, `rounds` seconds per inference, `golden` the outputs per seed.
+
+    `references` are seconds per call of the reference kernels in the same rounds, `kernels` what these were.
+    """
 
     probe: str
     fingerprint: str
@@ -36,6 +50,8 @@ class Baseline:
     placement: Mapping[str, float] = field(default_factory=dict)
     golden: Sequence[Sequence[Mapping[str, Any]]] = ()
     at: float = 0.0
+    references: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
@@ -49,7 +65,14 @@ class Baseline:
     @staticmethod
     def from_json(data: dict[str, Any]) -> Baseline:
         """The inverse of `to_json`."""
-        return Baseline(**{**data, "rounds": tuple(data["rounds"])})
+        references = {name: tuple(values) for name, values in data.get("references", {}).items()}
+        return Baseline(**{**data, "rounds": tuple(data["rounds"]), "references": references})
+
+
+def shared(references: Iterable[str], kernels: Mapping[str, str], baseline: Baseline) -> tuple[str, ...]:
+    """The reference kernels that did the same work in the baseline."""
+    same = [name for name in references if name in baseline.references]
+    return tuple(name for name in same if kernels.get(name) == baseline.kernels.get(name))
 
 
 def key_of(result: Result, device: Mapping[str, str]) -> dict[str, str]:
@@ -69,9 +92,25 @@ def fingerprint(key: Mapping[str, str]) -> str:
     return digest(json.dumps(dict(key), sort_keys=True)).hex()
 
 
+def telling(result: Result) -> dict[str, float]:
+    """The kernels that say something of what the model ran on: one on the host tells nothing of an accelerator."""
+    device = str((result.facts.get("requested") or ["CPU"])[0])
+    host = "CPU" in device or device in HOST
+    labels = result.facts.get("kernels", {})
+    return {name: took for name, took in result.kernels.items() if host or not labels.get(name, "").startswith("host:")}
+
+
 def round_of(result: Result, mark: str) -> Round:
     """The round an ok result is."""
-    return Round(median(result.corrected or result.latencies), mark, result.at, result.run_delay or 0.0)
+    return Round(
+        value=median(result.corrected or result.latencies),
+        fingerprint=mark,
+        at=result.at,
+        run_delay=result.run_delay or 0.0,
+        steal=result.witnesses.get("steal", 0.0),
+        references=telling(result),
+        kernels=result.facts.get("kernels", {}),
+    )
 
 
 def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
@@ -80,6 +119,7 @@ def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
     if not keys or any(key != keys[0] for key in keys):
         raise ValueError("the runs differ in what they ran on")
     mark, last = fingerprint(keys[0]), results[-1]
+    names = [name for name in telling(last) if all(name in result.kernels for result in results)]
     return Baseline(
         probe=last.probe,
         fingerprint=mark,
@@ -88,4 +128,6 @@ def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
         placement=last.facts.get("placement", {}),
         golden=next((result.outputs for result in results if result.outputs), ()),
         at=last.at,
+        references={name: tuple(result.kernels[name] for result in results) for name in names},
+        kernels={name: last.facts.get("kernels", {}).get(name, "") for name in names},
     )

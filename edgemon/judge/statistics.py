@@ -30,6 +30,36 @@ def enough(count: int, share: float, confidence: float = 0.95) -> bool:
     return 1 - share**count >= confidence
 
 
+def bounds(count: int, share: float, confidence: float = 0.95) -> tuple[int | None, int | None]:
+    """Ranks, from 1, of the two samples that bound a quantile; None where `count` samples do not bound it.
+
+    Distribution-free: how many of n samples lie below the quantile is binomial. The lower rank is the largest that
+    lies above the quantile in at most half of the cases left to chance, the upper the smallest that lies below it so.
+    """
+    tail, deviation = (1 - confidence) / 2, math.sqrt(count * share * (1 - share))
+    start = max(0, math.floor(count * share - 12 * deviation))  # what lies before has no mass worth adding
+    low, below = start or None, 0.0
+    for rank in range(start + 1, count + 1):
+        below += _binomial(count, rank - 1, share)
+        if below <= tail:
+            low = rank
+        if below >= 1 - tail:
+            return low, rank
+    return low, None
+
+
+def _binomial(count: int, hits: int, share: float) -> float:
+    logarithm = math.lgamma(count + 1) - math.lgamma(hits + 1) - math.lgamma(count - hits + 1)
+    return math.exp(logarithm + hits * math.log(share) + (count - hits) * math.log1p(-share))
+
+
+def spread(values: Sequence[float]) -> float:
+    """The robust coefficient of variation: the interquartile range, as a normal's deviation, over the median."""
+    ordered = sorted(values)
+    middle = median(ordered)
+    return (quantile(ordered, 0.75) - quantile(ordered, 0.25)) / 1.349 / middle if middle > 0 else 0.0
+
+
 @cache
 def _arrangements(first: int, second: int) -> tuple[int, ...]:
     """For each u, the number of ways the two samples can interleave to give U = u (Mann and Whitney's recursion)."""

@@ -1,8 +1,6 @@
-"""The verdict on a probe: its last outcome first, then its recent rounds against the baseline.
+"""The verdict on a probe: its last outcome first, then its recent rounds against the baseline (`compare`).
 
-Slower or faster is said only when all agree: the change is at least the configured effect and its 95 % bound at least
-half of it, the exact Mann-Whitney p is below 1 %, and the rounds hardly overlap (A12 >= 0.71, a large effect by Vargha
-and Delaney). A change that large without the certainty is undecided, which asks for more rounds, not for an alarm.
+A change that is large but not certain is undecided, which asks for more rounds, not for an alarm.
 """
 
 from __future__ import annotations
@@ -12,14 +10,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from edgemon.judge.baseline import Baseline, Round
-from edgemon.judge.statistics import mann_whitney, ratio
+from edgemon.judge.compare import Comparison, Trend, compare
 from edgemon.probe.result import Outcome, Result
 
 ENOUGH = 3
 RECENT = 5
-CERTAIN = 0.01
-LARGE = 0.71
-CONTENDED = 0.10
 CPU = "CPUExecutionProvider"
 
 
@@ -34,14 +29,17 @@ class State(str, Enum):
 
 
 CAUSES = (
-    "none", "no_baseline", "changed", "too_few_rounds", "noisy", "skipped", "faster", "slower", "contention",
-    "fallback", "wrong_output", "failed", "crashed", "timeout",
+    "none", "no_baseline", "changed", "too_few_rounds", "noisy", "skipped", "faster", "slower", "device_slow",
+    "memory_slow", "contention", "steal", "fallback", "wrong_output", "failed", "crashed", "timeout",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """State, cause and the sentence for a person; slowdown is current over baseline with its 95 % bounds."""
+    """State, cause and the sentence for a person; slowdown is current over baseline with its 95 % bounds.
+
+    `relative` is the same for the model's time over the compute kernel's, `references` for the kernels' own times.
+    """
 
     state: State
     cause: str
@@ -51,6 +49,8 @@ class Verdict:
     high: float | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)
     advice: str = ""
+    relative: float | None = None
+    references: Mapping[str, float] = field(default_factory=dict)
 
 
 def judge(
@@ -115,46 +115,70 @@ def _compare(rounds: Sequence[Round], baseline: Baseline, effect: float) -> Verd
     if len(recent) < ENOUGH or len(baseline.rounds) < ENOUGH:
         text = f"{len(recent)} of the {ENOUGH} rounds needed for a verdict"
         return Verdict(State.UNDECIDED, "too_few_rounds", text)
-    values = [one.value for one in recent]
-    slowdown, low, high = ratio(values, baseline.rounds)
-    state, cause = _decide(values, baseline.rounds, (slowdown, low, high), effect)
-    delay = sum(one.run_delay for one in recent) / len(recent)
-    if state is State.DEGRADED and delay > CONTENDED:
-        cause = "contention"
+    found = compare(recent, baseline, effect)
+    state = STATES[found.trend]
+    model = found.model
     evidence = {
         "baseline": f"{baseline.median * 1000:.3f} ms, {len(baseline.rounds)} rounds",
-        "now": f"{slowdown * baseline.median * 1000:.3f} ms, {len(recent)} rounds",
-        "95 % bounds": f"{low - 1:+.1%} to {high - 1:+.1%}",
-        "run delay": f"{delay:.1%}",
+        "now": f"{model.ratio * baseline.median * 1000:.3f} ms, {len(recent)} rounds",
+        "95 % bounds": f"{model.low - 1:+.1%} to {model.high - 1:+.1%}",
+        **_witnesses(found),
     }
-    return Verdict(state, cause, _sentence(state, slowdown), slowdown, low, high, evidence, _ADVICE.get(cause, ""))
+    advice = _ADVICE.get(found.cause if found.references else f"{found.cause} alone", _ADVICE.get(found.cause, ""))
+    relative = found.relative.ratio if found.relative else None
+    references = {name: one.ratio for name, one in found.references.items()}
+    return Verdict(
+        state, found.cause, _sentence(found), model.ratio, model.low, model.high, evidence, advice, relative, references
+    )
 
 
-def _decide(
-    values: Sequence[float], baseline: Sequence[float], change: tuple[float, float, float], effect: float
-) -> tuple[State, str]:
-    slowdown, low, high = change
-    if 1 / (1 + effect) < slowdown < 1 + effect:
-        return State.OK, "none"
-    slower = slowdown > 1
-    sure = low > 1 + effect / 2 if slower else high < 1 / (1 + effect / 2)
-    larger, smaller = (values, baseline) if slower else (baseline, values)
-    a12, p = mann_whitney(larger, smaller)
-    if not sure or p >= CERTAIN or a12 < LARGE:
-        return State.UNDECIDED, "noisy"
-    return (State.DEGRADED, "slower") if slower else (State.IMPROVED, "faster")
+STATES = {
+    Trend.SAME: State.OK,
+    Trend.FASTER: State.IMPROVED,
+    Trend.SLOWER: State.DEGRADED,
+    Trend.UNSURE: State.UNDECIDED,
+}
 
 
-def _sentence(state: State, slowdown: float) -> str:
+def _witnesses(found: Comparison) -> dict[str, str]:
+    """What speaks for one cause or another."""
+    said = {
+        f"{name} kernel": f"{one.ratio - 1:+.1%} ({found.kernels.get(name, '')})"
+        for name, one in found.references.items()
+    }
+    if found.relative:
+        bounds = f"{found.relative.low - 1:+.1%} to {found.relative.high - 1:+.1%}"
+        said["over compute"] = f"{found.relative.ratio - 1:+.1%} ({bounds})"
+    return {**said, "run delay": f"{found.run_delay:.1%}", **({"steal": f"{found.steal:.1%}"} if found.steal else {})}
+
+
+def _sentence(found: Comparison) -> str:
+    slowdown = found.model.ratio
     change = f"{abs(slowdown - 1):.1%} {'slower' if slowdown > 1 else 'faster'} than the baseline"
-    if state is State.UNDECIDED:
+    if found.trend is Trend.UNSURE:
         return f"{change}, but the rounds differ too much to be sure"
-    return f"{change}, within the accepted effect" if state is State.OK else change
+    if found.trend is Trend.SAME:
+        within = found.model.trend is Trend.SAME
+        return f"{change}, within the accepted effect" if within else f"{change}, as is the device at fixed work"
+    return change + _BECAUSE.get(found.cause, "").format(
+        delay=found.run_delay, steal=found.steal, **{name: one.ratio - 1 for name, one in found.references.items()}
+    )
 
+
+_BECAUSE = {
+    "device_slow": "; the device does fixed work {compute:.1%} slower too",
+    "memory_slow": "; the device copies memory {memory:.1%} slower too",
+    "contention": "; others had the CPU for {delay:.0%} of the time",
+    "steal": "; the hypervisor took {steal:.0%} of the CPU",
+}
 
 _ADVICE = {
-    "slower": "compare temperature, clock and throttling with the time of the baseline: edgemon sense",
+    "slower alone": "compare temperature, clock and throttling with the time of the baseline: edgemon sense",
+    "slower": "compare model, engine and driver with the time of the baseline: the device itself is as fast as then",
+    "device_slow": "compare temperature, clock and power mode with the time of the baseline: edgemon sense",
+    "memory_slow": "see what else uses the memory; compare its clock with the time of the baseline",
     "contention": "other tasks take the CPU from the probe: see the load and what else runs",
+    "steal": "the hypervisor gives the CPU to other guests: see its load, or reserve CPUs",
     "noisy": "more rounds will tell",
     "faster": "if the change was meant, record a new baseline",
 }

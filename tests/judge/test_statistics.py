@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from edgemon.judge.statistics import enough, mann_whitney, median, quantile, ratio
+from edgemon.judge.statistics import bounds, enough, mann_whitney, median, quantile, ratio, spread
 
 values = some.lists(some.floats(0.5, 2.0), min_size=1, max_size=7)
 
@@ -73,3 +74,63 @@ def test_quantiles_are_values_that_were_measured(sample: list[float]) -> None:
 def test_the_median_of_nothing_is_an_error() -> None:
     with pytest.raises(ValueError, match="median of nothing"):
         median([])
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "ranks"),
+    [
+        (100, 0.50, (40, 61)),
+        (100, 0.90, (84, 96)),
+        (200, 0.90, (171, 189)),
+        (200, 0.95, (184, 197)),
+        (1000, 0.99, (983, 997)),
+        (367, 0.99, (359, None)),
+        (368, 0.99, (360, 368)),
+        (6, 0.50, (1, 6)),
+        (5, 0.50, (None, None)),
+        (0, 0.50, (None, None)),
+    ],
+)
+def test_ranks_that_bound_a_quantile_are_those_of_the_binomial_tables(
+    count: int, share: float, ranks: tuple[int | None, int | None]
+) -> None:
+    assert bounds(count, share) == ranks
+
+
+@given(some.integers(1, 60), some.sampled_from([0.5, 0.9, 0.95, 0.99]))
+@settings(deadline=None)
+def test_bounds_are_the_tightest_that_exact_enumeration_allows(count: int, share: float) -> None:
+    def below(rank: int) -> Fraction:
+        """The chance that fewer than `rank` of the samples lie below the quantile."""
+        p = Fraction(share).limit_denominator(100)
+        return sum((math.comb(count, k) * p**k * (1 - p) ** (count - k) for k in range(rank)), Fraction(0))
+
+    tail = Fraction(25, 1000)
+    low = max((rank for rank in range(1, count + 1) if below(rank) <= tail), default=None)
+    high = min((rank for rank in range(1, count + 1) if below(rank) >= 1 - tail), default=None)
+    assert bounds(count, share) == (low, high)
+
+
+def test_bounds_of_many_samples_hold_the_quantile_as_often_as_they_say() -> None:
+    chance, hits = random.Random(2), 0
+    low, high = bounds(300, 0.9)
+    assert low
+    assert high
+    for _ in range(400):
+        ordered = sorted(chance.expovariate(1.0) for _ in range(300))
+        hits += ordered[low - 1] <= math.log(10) <= ordered[high - 1]
+    assert 0.93 < hits / 400 <= 1.0
+
+
+def test_bounds_of_twenty_thousand_samples_are_those_of_the_normal_limit() -> None:
+    low, high = bounds(20000, 0.5)
+    assert low == pytest.approx(10000 - 1.96 * math.sqrt(5000), abs=1.5)
+    assert high == pytest.approx(10001 + 1.96 * math.sqrt(5000), abs=1.5)
+
+
+def test_the_spread_is_the_deviation_of_a_normal_over_its_median_and_few_outliers_do_not_show() -> None:
+    chance = random.Random(3)
+    values = [chance.gauss(10, 0.5) for _ in range(4000)]
+    assert spread(values) == pytest.approx(0.05, rel=0.1)
+    assert spread([*values, *[1000.0] * 100]) == pytest.approx(0.05, rel=0.1)
+    assert spread([0.0, 0.0]) == 0.0

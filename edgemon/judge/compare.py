@@ -1,0 +1,140 @@
+"""Recent rounds against the baseline: whether it is slower, and whether the model, the device or others make it so.
+
+Each round measured the model and two kernels of fixed work in turn. The model's time over the compute kernel's does
+not move with clocks, heat and a noisy host; it moves with model, engine and placement. So:
+
+- slower than the kernels explain: the model or its engine. A kernel more than 10 % off its baseline, or others on the
+  CPU, bias the ratio by some 5 % (two kinds of work do not suffer alike): then only 10 % count.
+- slower, and a kernel is certainly more than 10 % slower too: the device, its arithmetic or its memory.
+- slower while others had the CPU: contention, or steal where the hypervisor took it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from edgemon.judge.baseline import Baseline, Round, shared
+from edgemon.judge.statistics import mann_whitney, ratio
+from edgemon.judge.validity import CONTENDED, OFF
+
+CERTAIN = 0.01
+LARGE = 0.71
+COMPUTE = "compute"
+DEVICE = {"compute": "device_slow", "memory": "memory_slow"}
+
+
+class Trend(Enum):
+    """Where a series went."""
+
+    SAME = "same"
+    SLOWER = "slower"
+    FASTER = "faster"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Current over baseline with its 95 % bounds, and what can be said of it."""
+
+    ratio: float
+    low: float
+    high: float
+    trend: Trend
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What moved: the model's time, that over the compute kernel's, each kernel's; and the shares others had.
+
+    `trend` is what is to be said of the probe, `cause` why.
+    """
+
+    model: Change
+    relative: Change | None
+    references: Mapping[str, Change]
+    run_delay: float
+    steal: float
+    trend: Trend
+    cause: str
+    kernels: Mapping[str, str] = field(default_factory=dict)
+
+
+def compare(recent: Sequence[Round], baseline: Baseline, effect: float) -> Comparison:
+    """Compare; there are enough rounds of the baseline's fingerprint."""
+    names = [
+        n for n in baseline.references if all(n in shared(one.references, one.kernels, baseline) for one in recent)
+    ]
+    run_delay = sum(one.run_delay for one in recent) / len(recent)
+    steal = sum(one.steal for one in recent) / len(recent)
+    values = [one.value for one in recent]
+    references = {n: change([one.references[n] for one in recent], baseline.references[n], OFF) for n in names}
+    off = any(abs(math.log(one.ratio)) > math.log(1 + OFF) for one in references.values())
+    others = "contention" if run_delay > CONTENDED else "steal" if steal > CONTENDED else ""
+    limit = max(effect, OFF) if off or others else effect
+    relative = None
+    if COMPUTE in references:
+        per = [one.value / one.references[COMPUTE] for one in recent]
+        before = [a / b for a, b in zip(baseline.rounds, baseline.references[COMPUTE], strict=True)]
+        relative = change(per, before, limit)
+    model = change(values, baseline.rounds, limit if others else effect)
+    trend, cause = _decide(model, relative, references, others, limit)
+    return Comparison(model, relative, references, run_delay, steal, trend, cause, baseline.kernels)
+
+
+def change(current: Sequence[float], baseline: Sequence[float], effect: float) -> Change:
+    """How a series changed.
+
+    Slower or faster is said only when all agree: the change is at least the effect and its 95 % bound at least half of
+    it, the exact Mann-Whitney p is below 1 %, and the rounds hardly overlap (A12 >= 0.71, a large effect by Vargha and
+    Delaney). A change that large without the certainty is unsure.
+    """
+    estimate, low, high = ratio(current, baseline)
+    if 1 / (1 + effect) < estimate < 1 + effect:
+        return Change(estimate, low, high, Trend.SAME)
+    slower = estimate > 1
+    sure = low > 1 + effect / 2 if slower else high < 1 / (1 + effect / 2)
+    a12, p = mann_whitney(current, baseline) if slower else mann_whitney(baseline, current)
+    if not sure or p >= CERTAIN or a12 < LARGE:
+        return Change(estimate, low, high, Trend.UNSURE)
+    return Change(estimate, low, high, Trend.SLOWER if slower else Trend.FASTER)
+
+
+def _decide(
+    model: Change, relative: Change | None, references: Mapping[str, Change], others: str, limit: float
+) -> tuple[Trend, str]:
+    if (relative or model).trend is Trend.SLOWER and _unexplained(model, references, limit):
+        return Trend.SLOWER, others or "slower"
+    if model.trend is Trend.SLOWER and others:
+        return Trend.SLOWER, others
+    slow = [name for name, one in references.items() if one.trend is Trend.SLOWER]
+    if model.trend is Trend.SLOWER and slow:
+        return Trend.SLOWER, DEVICE[COMPUTE if COMPUTE in slow else slow[0]]
+    return _rest(model, relative or model, references, limit)
+
+
+def _rest(model: Change, relative: Change, references: Mapping[str, Change], limit: float) -> tuple[Trend, str]:
+    """Nothing is certainly slower: faster, the same, or unsure."""
+    faster = model.ratio < 1 / (1 + limit / 2)
+    if model.trend is Trend.FASTER and (relative.trend is Trend.FASTER or _any(references, Trend.FASTER)):
+        return Trend.FASTER, "faster"
+    if relative.trend is Trend.FASTER and faster:
+        return Trend.FASTER, "faster"
+    moved = faster or model.ratio > 1 + limit / 2
+    if relative.trend in {Trend.UNSURE, Trend.SLOWER} and moved:
+        return Trend.UNSURE, "noisy"
+    if model.trend is Trend.SLOWER and _any(references, Trend.UNSURE):
+        return Trend.UNSURE, "noisy"
+    return Trend.SAME, "none"
+
+
+def _any(references: Mapping[str, Change], trend: Trend) -> bool:
+    return any(one.trend is trend for one in references.values())
+
+
+def _unexplained(model: Change, references: Mapping[str, Change], limit: float) -> bool:
+    """Whether the model is slower than the slowest kernel certainly is; a mix of both kinds of work lies between."""
+    explained = max([1.0, *(one.low for one in references.values())])
+    return model.ratio / explained >= 1 + limit / 2
