@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgemon import config, inference
 from edgemon.judge.baseline import Baseline
-from edgemon.judge.statistics import enough, median, quantile
+from edgemon.judge.statistics import bounds, enough, median, quantile
+from edgemon.judge.validity import Grade, Validity
 from edgemon.judge.verdict import CAUSES, State, Verdict
 from edgemon.metric import Reading
 from edgemon.probe.result import Outcome, Result
@@ -18,13 +19,14 @@ PERCENTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A result, what it ran on, and the verdict on it."""
+    """A result, what it ran on, the verdict on it, and how far the run itself can be trusted."""
 
     result: Result
     key: Mapping[str, str]
     fingerprint: str
     verdict: Verdict
     baseline: Baseline | None
+    validity: Validity | None = None
 
 
 def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bool = False) -> Iterator[Reading]:
@@ -49,17 +51,27 @@ def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bo
     }
     for phase, seconds in phases.items():
         yield inference.PROBE_DURATION(seconds, name, phase)
-    ordered = sorted(result.latencies)
-    for label, share in PERCENTILES.items():
-        if enough(len(ordered), share):
-            yield inference.PROBE_LATENCY(quantile(ordered, share), name, label)
-    yield inference.PROBE_SAMPLES(len(ordered), name)
+    yield from _latencies(name, sorted(result.latencies))
     yield inference.PROBE_RUN_DELAY(result.run_delay, name)
+    yield inference.PROBE_STEAL(result.witnesses.get("steal"), name)
+    for kernel, seconds in result.kernels.items():
+        yield inference.PROBE_REFERENCE(seconds, name, kernel)
     yield inference.PROBE_MEMORY(result.peak_memory, name)
     for provider, share in facts.get("placement", {}).items():
         yield inference.PROBE_PLACEMENT(share, name, provider)
     for measure, value in result.distance.items():
         yield inference.PROBE_DISTANCE(value, name, measure)
+
+
+def _latencies(name: str, ordered: Sequence[float]) -> Iterator[Reading]:
+    """Percentiles that the sample is large enough for, and their bounds where it has them."""
+    for label, share in PERCENTILES.items():
+        if enough(len(ordered), share):
+            yield inference.PROBE_LATENCY(quantile(ordered, share), name, label)
+        for bound, rank in zip(("low", "high"), bounds(len(ordered), share), strict=True):
+            if rank:
+                yield inference.PROBE_LATENCY_BOUND(ordered[rank - 1], name, label, bound)
+    yield inference.PROBE_SAMPLES(len(ordered), name)
 
 
 def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
@@ -70,6 +82,14 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
         if cause == finding.verdict.cause:
             yield inference.PROBE_CAUSE(1.0, name, cause)
     yield inference.PROBE_SLOWDOWN(finding.verdict.slowdown, name)
+    yield inference.PROBE_RELATIVE(finding.verdict.relative, name)
+    for kernel, slowdown in finding.verdict.references.items():
+        yield inference.PROBE_REFERENCE_SLOWDOWN(slowdown, name, kernel)
+    if finding.validity:
+        for grade in Grade:
+            yield inference.PROBE_VALIDITY(float(grade is finding.validity.grade), name, grade.value)
+        for reason in finding.validity.reasons:
+            yield inference.PROBE_DOUBT(1.0, name, reason)
     if finding.baseline:
         yield inference.PROBE_BASELINE(finding.baseline.median, name)
         yield inference.PROBE_BASELINE_AT(finding.baseline.at, name)

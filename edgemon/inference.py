@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
+HISTOGRAM = Kind.HISTOGRAM
 
 PROBE_INFO = Metric(
     "edgemon.probe.info",
@@ -68,13 +69,64 @@ PROBE_LATENCY = Metric(
     "Steady inference time by percentile; a percentile is absent when the run has too few inferences for it.",
     ("probe", "percentile"),
 )
+PROBE_LATENCY_BOUND = Metric(
+    "edgemon.probe.latency.bound",
+    "s",
+    GAUGE,
+    "Between low and high lies the percentile with 95 % confidence, whatever the distribution; a bound is absent when "
+    "the run has too few inferences for it.",
+    ("probe", "percentile", "bound"),
+)
+PROBE_INFERENCE = Metric(
+    "edgemon.probe.inference.duration",
+    "s",
+    HISTOGRAM,
+    "Steady inference times since edgemon started; of a very quick model evenly thinned.",
+    ("probe",),
+)
 PROBE_SAMPLES = Metric("edgemon.probe.samples", "{inference}", GAUGE, "Inferences behind the latencies.", ("probe",))
 PROBE_RUN_DELAY = Metric(
     "edgemon.probe.run_delay",
     "1",
     GAUGE,
-    "Share of the steady phase in which the worker was runnable but another task had the CPU.",
+    "Time in which threads of the worker were runnable but other tasks had the CPU, over the steady phase's.",
     ("probe",),
+)
+PROBE_STEAL = Metric(
+    "edgemon.probe.steal",
+    "1",
+    GAUGE,
+    "Share of the CPUs' busy time that the hypervisor took during the steady phase.",
+    ("probe",),
+)
+PROBE_REFERENCE = Metric(
+    "edgemon.probe.reference.duration",
+    "s",
+    GAUGE,
+    "Median time of fixed work that alternates with the model: compute (arithmetic), memory (a copy), less run delay.",
+    ("probe", "kernel"),
+)
+PROBE_REFERENCE_SLOWDOWN = Metric(
+    "edgemon.probe.reference.slowdown",
+    "1",
+    GAUGE,
+    "Time of the fixed work in the recent rounds over the baseline's: the device's own slowdown.",
+    ("probe", "kernel"),
+)
+PROBE_VALIDITY = Metric(
+    "edgemon.probe.validity",
+    "",
+    GAUGE,
+    "1 for how far the last run can be trusted: valid, limited (its absolute numbers are disturbed), invalid.",
+    ("probe", "grade"),
+)
+PROBE_DOUBT = Metric(
+    "edgemon.probe.validity.reason",
+    "",
+    GAUGE,
+    "1 for each reason why the last run is not valid: throttled, clock_changed, contended, stolen, few_samples, "
+    "reference_off, unsettled, unsteady, coarse_timer, suspended.",
+    ("probe", "reason"),
 )
 PROBE_MEMORY = Metric("edgemon.probe.memory.peak", "By", GAUGE, "Peak resident memory of the worker.", ("probe",))
 PROBE_PLACEMENT = Metric(
@@ -104,6 +156,13 @@ PROBE_SLOWDOWN = Metric(
     "1",
     GAUGE,
     "Steady inference time of the recent rounds over the baseline's; 1 is unchanged, 1.1 is 10 % slower.",
+    ("probe",),
+)
+PROBE_RELATIVE = Metric(
+    "edgemon.probe.slowdown.relative",
+    "1",
+    GAUGE,
+    "The slowdown less the device's own: of the model's time over that of the compute reference kernel.",
     ("probe",),
 )
 PROBE_BASELINE = Metric(

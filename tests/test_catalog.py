@@ -15,6 +15,7 @@ import pytest
 from edgemon import catalog, hardware, inference
 from edgemon.errors import CatalogError
 from edgemon.metric import UNITS, Kind, Metric
+from tests.taken import taken
 
 EDGEMON = Path(catalog.__file__).parent
 EVERY = pytest.mark.parametrize("metric", catalog.ALL, ids=lambda metric: metric.name)
@@ -68,12 +69,12 @@ def test_help_is_a_sentence_of_one_line(metric: Metric) -> None:
 @EVERY
 def test_a_wrong_number_of_labels_is_a_catalog_error(metric: Metric) -> None:
     labels = tuple("x" for _ in metric.labels)
-    assert metric(1.0, *labels).labels == labels
+    assert taken(metric, *labels).labels == labels
     with pytest.raises(CatalogError, match=re.escape(metric.name)):
-        metric(1.0, *labels, "one too many")
+        taken(metric, *labels, "one too many")
     if labels:
         with pytest.raises(CatalogError, match=re.escape(metric.name)):
-            metric(1.0, *labels[1:])
+            taken(metric, *labels[1:])
 
 
 def constants(path: Path) -> Iterator[tuple[int, str]]:

@@ -26,11 +26,11 @@ from tests.test_daemon import QUICK, SPIN, alive, configure, edgemon
 ENV = {**os.environ, "PYTHONPATH": str(HERE)}
 FINDING = {
     "probe", "outcome", "detail", "stage", "at", "boottime", "import_seconds", "load_seconds", "first_seconds",
-    "idle_seconds", "latencies", "corrected", "run_delay", "peak_memory", "cpu_seconds", "wall_seconds", "facts",
-    "distance", "fingerprint", "key", "verdict",
+    "idle_seconds", "latencies", "corrected", "run_delay", "kernels", "witnesses", "windows", "slices", "inferences",
+    "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "fingerprint", "key", "validity", "verdict",
 }  # fmt: skip
-VERDICT = {"state", "cause", "text", "slowdown", "bounds", "evidence", "advice"}
-BASELINE = {"probe", "fingerprint", "key", "rounds", "placement", "golden", "at"}
+VERDICT = {"state", "cause", "text", "slowdown", "bounds", "relative", "references", "evidence", "advice"}
+BASELINE = {"probe", "fingerprint", "key", "rounds", "placement", "golden", "at", "references", "kernels"}
 SENSOR = {"sensor", "state", "seconds", "errors", "detail", "readings"}
 
 

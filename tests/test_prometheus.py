@@ -19,6 +19,7 @@ from edgemon.sinks.prometheus import TEXT, Exposition
 from edgemon.store import Store
 from tests.peers import peer
 from tests.running import Running, fetch, running, stop, until
+from tests.taken import taken
 
 pytestmark = pytest.mark.peer
 
@@ -127,6 +128,19 @@ def test_a_probe_a_sensor_and_the_resource_arrive(prometheus: Prometheus, job: s
     assert values(catalog.TARGET_INFO, 'service_name="edgemon"') == [1]
 
 
+@JOB
+def test_the_histogram_answers_for_quantiles_that_agree_with_the_probes_own(prometheus: Prometheus, job: str) -> None:
+    """Buckets of the square root of two: the median that Prometheus interpolates is no further off than one of them."""
+    name = inference.PROBE_INFERENCE.prometheus
+    ((_, found),) = prometheus.query(f'histogram_quantile(0.5, {name}_bucket{{job="{job}"}})')
+    ((_, steady),) = prometheus.query(f'{inference.PROBE_DURATION.prometheus}{{job="{job}",phase="steady"}}')
+    assert 0.5 < found / steady < 2
+    ((_, ratio),) = prometheus.query(
+        f'{name}_count{{job="{job}"}} / ignoring(le) {name}_bucket{{job="{job}",le="+Inf"}}'
+    )
+    assert ratio == 1
+
+
 def test_both_formats_give_the_same_series(prometheus: Prometheus) -> None:
     def names(job: str) -> set[frozenset[tuple[str, str]]]:
         found = prometheus.api("series", **{"match[]": f'{{job="{job}",__name__!~"scrape_.*"}}'})
@@ -170,7 +184,7 @@ def test_promtool_finds_nothing_to_say_about_the_running_daemon(edgemon: Running
 
 def test_promtool_finds_nothing_to_say_about_any_metric_of_the_catalogue() -> None:
     store = Store()
-    store.put("test", [metric(1.0, *(f'{label}: é \\ " \n' for label in metric.labels)) for metric in catalog.ALL])
+    store.put("test", [taken(metric, *(f'{label}: é \\ " \n' for label in metric.labels)) for metric in catalog.ALL])
     store.commit()
     text = Exposition(lambda: store.snapshot).body(TEXT, compress=False).decode()
     assert text.count("# TYPE") == len(catalog.ALL)

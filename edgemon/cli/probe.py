@@ -15,7 +15,8 @@ from edgemon.collect import take
 from edgemon.errors import ConfigError
 from edgemon.finding import PERCENTILES, Finding
 from edgemon.gates import Pressure, View, closed
-from edgemon.judge.statistics import enough, median, quantile
+from edgemon.judge.statistics import bounds, enough, median, quantile
+from edgemon.judge.validity import Validity
 from edgemon.judge.verdict import ENOUGH, State
 from edgemon.metric import Reading
 from edgemon.platforms import Platform
@@ -125,29 +126,30 @@ def text(finding: Finding, efficient: Sequence[tuple[str, str]] = ()) -> str:
         (f"  {k}", v) for k, v in verdict.evidence.items()
     ]
     lines += [("next", verdict.advice)] if verdict.advice else []
-    return "\n".join(f"{name:<14} {value}" for name, value in lines + measured(result) + list(efficient) + ran(finding))
+    lines += [*trusted(finding.validity), *measured(result), *efficient, *ran(finding)]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}} {value}" for name, value in lines)
+
+
+def trusted(validity: Validity | None) -> list[tuple[str, str]]:
+    """How far the run can be trusted, and why not further."""
+    if not validity:
+        return []
+    return [("validity", validity.grade.value), *((f"  {name}", why) for name, why in validity.reasons.items())]
 
 
 def measured(result: Result) -> list[tuple[str, str]]:
     """The numbers of a result, each with its unit; what was not measured is left out."""
-    ordered = sorted(result.latencies)
-    steady = [
-        f"p{label} {_ms(quantile(ordered, share))}"
-        for label, share in PERCENTILES.items()
-        if enough(len(ordered), share)
-    ]
+    what = result.facts.get("kernels", {})
     rows = [
-        (
-            "steady",
-            f"median {_ms(median(ordered))} of {len(ordered)}" + "".join(f", {one}" for one in steady)
-            if ordered
-            else "",
-        ),
+        *steady(sorted(result.latencies)),
+        *((f"{name} kernel", f"{_ms(seconds)} ({what.get(name)})") for name, seconds in result.kernels.items()),
         ("idle start", _ms(result.idle_seconds)),
         ("first run", _ms(result.first_seconds)),
         ("load", _ms(result.load_seconds)),
         ("engine import", _ms(result.import_seconds)),
         ("run delay", f"{result.run_delay:.1%} of the steady phase" if result.run_delay is not None else ""),
+        ("steal", f"{result.witnesses['steal']:.1%} of the busy time" if result.witnesses.get("steal") else ""),
         ("peak memory", f"{result.peak_memory / 1e6:.0f} MB" if result.peak_memory else ""),
         (
             "cost",
@@ -156,6 +158,24 @@ def measured(result: Result) -> list[tuple[str, str]]:
         ("output", ", ".join(f"{name} {value:.3g}" for name, value in result.distance.items())),
     ]
     return [row for row in rows if row[1]]
+
+
+def steady(ordered: Sequence[float]) -> list[tuple[str, str]]:
+    """Median and percentiles with their 95 % bounds, for which there are enough inferences."""
+    if not ordered:
+        return []
+    rows = [("steady", f"median {_ms(median(ordered))} {_bounds(ordered, 0.5)} of {len(ordered)}")]
+    return rows + [
+        (f"  p{label}", f"{_ms(quantile(ordered, share))} {_bounds(ordered, share)}".rstrip())
+        for label, share in PERCENTILES.items()
+        if label != "50" and enough(len(ordered), share)
+    ]
+
+
+def _bounds(ordered: Sequence[float], share: float) -> str:
+    """`[low, high]` in milliseconds; a question mark for a bound that so few inferences do not have."""
+    low, high = (f"{ordered[rank - 1] * 1000:.3f}" if rank else "?" for rank in bounds(len(ordered), share))
+    return f"[{low}, {high}]"
 
 
 def ran(finding: Finding) -> list[tuple[str, str]]:
@@ -182,12 +202,17 @@ def plain(finding: Finding) -> dict[str, object]:
         **data,
         "fingerprint": finding.fingerprint,
         "key": dict(finding.key),
+        "validity": {"grade": finding.validity.grade.value, "reasons": dict(finding.validity.reasons)}
+        if finding.validity
+        else None,
         "verdict": {
             "state": verdict.state.value,
             "cause": verdict.cause,
             "text": verdict.text,
             "slowdown": verdict.slowdown,
             "bounds": [verdict.low, verdict.high] if verdict.low else None,
+            "relative": verdict.relative,
+            "references": dict(verdict.references),
             "evidence": dict(verdict.evidence),
             "advice": verdict.advice,
         },
