@@ -1,19 +1,21 @@
-"""`python -m tests.benchmarks [daemon|fidelity|sweep|all]`: exit status 1 when a target is missed."""
+"""`python -m tests.benchmarks [daemon|fidelity|sweep|causes|all]`: exit status 1 when a target is missed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from tests.benchmarks import daemon, fidelity, sweep
+from tests.benchmarks import causes, daemon, fidelity, sweep
 from tests.benchmarks.report import machine, verdicts
 
 
 def main() -> int:
-    """Run what was chosen."""
+    """Run what was chosen; `all` is without the causes, which take hours on a machine that does nothing else."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="edgemon beside its peers")
-    parser.add_argument("part", nargs="?", default="all", choices=["daemon", "fidelity", "sweep", "all"])
+    parser.add_argument("part", nargs="?", default="all", choices=["daemon", "fidelity", "sweep", "causes", "all"])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the daemons are watched")
+    parser.add_argument("--rounds", type=int, default=40, help="rounds of each trouble (default: %(default)s)")
+    parser.add_argument("--quiet", type=int, default=1000, help="quiet rounds (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a few rounds only, to see that it works")
     chosen = parser.parse_args()
     print(machine())
@@ -24,6 +26,8 @@ def main() -> int:
         targets += fidelity.run(chosen.quick)
     if chosen.part in {"sweep", "all"}:
         targets += sweep.run()
+    if chosen.part == "causes":
+        targets += causes.run(*(5, 12) if chosen.quick else (chosen.rounds, chosen.quiet))
     return int(verdicts(targets) > 0)
 
 

@@ -1,8 +1,13 @@
-"""A probe's median beside that of a bare ONNX Runtime loop: does the supervision disturb what it measures?"""
+"""A probe's median beside that of a bare loop of the same engine: does the supervision disturb what it measures?
+
+ONNX Runtime and LiteRT are held against a loop of our own (`bare`), OpenVINO against its benchmark_app in sync mode.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -17,8 +22,20 @@ from tests.benchmarks import models
 from tests.benchmarks.report import Conditions, Target, interval, spread, table
 
 BARE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bare.py")
+APP = "import sys; sys.modules['openvino_telemetry'] = None; from openvino.tools.benchmark.main import main; main()"
+"""OpenVINO's benchmark_app, without the package that phones home."""
+PACKAGES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
 NICE = 19
 GOAL = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A model and the engine that runs it."""
+
+    name: str
+    engine: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +53,69 @@ def run(quick: bool) -> list[Target]:
     rows, targets = [], []
     conditions = Conditions()
     with tempfile.TemporaryDirectory(prefix="edgemon-bench-") as directory:
-        for name, path in {"mobilenet, int8": model_path(EMBEDDED), **models.write(directory)}.items():
-            taken = [measure(path, number) for number in range(rounds)]
-            rows.append(_row(name, taken))
-            targets.append(_target(name, taken))
+        for case in cases(directory):
+            taken = [measure(case, number) for number in range(rounds)]
+            rows.append(_row(case.name, taken))
+            targets.append(_target(case.name, taken))
     heads = ["ms; ratio [95 % interval]", "probe", "bare, nice 19", "bare, nice 0", "probe/bare", "bare/bare, nice 0"]
     print(f"\nfidelity: {rounds} rounds, each a probe and two bare loops in fresh processes; {conditions.tell()}")
     table("fidelity", heads, rows)
     return targets
 
 
-def measure(model: str, number: int) -> Round:
+def cases(directory: str) -> list[Case]:
+    """What can be measured here; what cannot is said."""
+    made = models.write(directory)
+    found = [Case(name, "onnx", path) for name, path in {"mobilenet, int8": model_path(EMBEDDED), **made}.items()]
+    found.append(Case("convolutions, fp32, OpenVINO", "openvino", made["convolutions, fp32"]))
+    if not missing("litert"):
+        found.append(Case("dense, fp32, LiteRT", "litert", models.litert(directory)))
+    for engine in PACKAGES:
+        if missing(engine):
+            print(f"\n{engine} is left out: {missing(engine)}")
+    return [case for case in found if not missing(case.engine)]
+
+
+def missing(engine: str) -> str:
+    """Why an engine cannot be measured, or nothing."""
+    names = [PACKAGES[engine], f"edgemon.runtimes.{engine}"]
+    return ", ".join(f"there is no {name}" for name in names if not importlib.util.find_spec(name))
+
+
+def measure(case: Case, number: int) -> Round:
     """One round; the order turns from round to round so that a drift of the machine favours none."""
     took: dict[int, float] = {}
     for turn in range(3):
         kind = (turn + number) % 3
-        took[kind] = probe(model) if kind == 0 else bare(model, NICE if kind == 1 else 0)
+        took[kind] = probe(case) if kind == 0 else bare(case, NICE if kind == 1 else 0)
     return Round(took[0], took[1], took[2])
 
 
-def probe(model: str) -> float:
+def probe(case: Case) -> float:
     """The median of the steady inferences of one probe, by the path that the daemon takes."""
-    result = supervisor.run(Request("bench", "onnx", model, idle=0.0))
+    result = supervisor.run(Request("bench", case.engine, case.model, idle=0.0))
     if result.outcome is not Outcome.OK:
         raise RuntimeError(f"the probe did not work: {result.outcome.value}, {result.detail}")
     return statistics.median(result.latencies)
 
 
-def bare(model: str, nice: int) -> float:
+def bare(case: Case, nice: int) -> float:
     """The median of the bare loop, in a fresh process, with one thread and the input of seed 0."""
-    command = [sys.executable, BARE, model, "1", "0", str(nice)]
+    if case.engine == "openvino":
+        return benchmark_app(case.model, nice)
+    command = [sys.executable, BARE, case.engine, case.model, "1", "0", str(nice)]
     return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def benchmark_app(model: str, nice: int) -> float:
+    """The median that OpenVINO's own tool tells, one thread, one request after the other."""
+    options = ["-m", model, "-d", "CPU", "-api", "sync", "-hint", "none", "-nstreams", "1", "-nthreads", "1", "-t", "1"]
+    command = ["nice", "-n", str(nice), sys.executable, "-c", APP, *options]
+    said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    found = re.search(r"Median:\s+([\d.]+) ms", said)
+    if not found:
+        raise RuntimeError(f"benchmark_app tells no median: {said[-300:]}")
+    return float(found[1]) / 1000
 
 
 def _row(name: str, taken: list[Round]) -> list[str]:

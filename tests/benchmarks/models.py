@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 import numpy as np
@@ -21,6 +22,19 @@ def write(directory: str) -> dict[str, str]:
         ),
         "tiny MLP, fp32": _save(directory, "mlp", _mlp(), [1, 32], [1, 8]),
     }
+
+
+def litert(directory: str) -> str:
+    """Four dense layers in LiteRT's format, as the tests write it; only where the engine's package is."""
+    made = importlib.import_module("tests.litert_models")
+    width, layers, random = 512, 4, np.random.RandomState(1)
+    tensors = [made.Tensor("x", [1, width])]
+    ops: list[tuple[str, list[int], list[int]]] = []
+    for number in range(layers):
+        weight = random.standard_normal((width, width)).astype(np.float32) / np.float32(np.sqrt(width))
+        tensors += [made.Tensor(f"w{number}", [width, width], weight), made.Tensor(f"y{number}", [1, width])]
+        ops.append(("FULLY_CONNECTED", [max(0, 2 * number), 2 * number + 1, -1], [2 * number + 2]))
+    return str(made.write(os.path.join(directory, "dense.tflite"), tensors, ops, [0], [2 * layers]))
 
 
 def _convolutions() -> Layers:
