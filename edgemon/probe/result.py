@@ -82,8 +82,8 @@ class Result:
     where it counts them).
     `witnesses` are what else was seen of the steady phase, each absent when it cannot be read: steal (share of the
     CPUs' busy time that the hypervisor took), clock_begin and clock_end (Hz, fastest of the CPUs allowed), throttles
-    (CPU throttling events that fell into it), timer (seconds that reading the clock takes), suspended (seconds the machine
-    slept), settled (1 if the warm-up found a steady pace, else 0).
+    (CPU throttling events that fell into it), timer (seconds that reading the clock takes), suspended (seconds
+    the machine slept), settled (1 if the warm-up found a steady pace, else 0).
     `windows` are begin and end on CLOCK_BOOTTIME of idle_before (a pause before the warm-up), steady, and idle (the
     pause before the idle start); `slices` the parts of steady in which only the model ran, `inferences` times.
     `distance` compares the outputs with the golden ones. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
