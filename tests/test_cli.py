@@ -30,8 +30,9 @@ FINDING = {
     "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases", "fingerprint", "key",
     "validity", "verdict",
 }  # fmt: skip
-VERDICT = {"state", "cause", "text", "slowdown", "bounds", "relative", "references", "evidence", "advice"}
-BASELINE = {"probe", "fingerprint", "key", "rounds", "placement", "golden", "at", "references", "kernels"}
+VERDICT = {"state", "cause", "text", "slowdown", "bounds", "relative", "references", "drift", "epoch", "evidence",
+           "advice"}  # fmt: skip
+BASELINE = {"probe", "fingerprint", "key", "rounds", "placement", "golden", "at", "references", "kernels", "joules"}
 SENSOR = {"sensor", "state", "seconds", "errors", "detail", "readings"}
 
 
