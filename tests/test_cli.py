@@ -27,7 +27,7 @@ ENV = {**os.environ, "PYTHONPATH": str(HERE)}
 FINDING = {
     "probe", "outcome", "detail", "stage", "at", "boottime", "import_seconds", "load_seconds", "first_seconds",
     "idle_seconds", "latencies", "corrected", "run_delay", "peak_memory", "cpu_seconds", "wall_seconds", "facts",
-    "distance", "phases", "fingerprint", "key", "verdict",
+    "distance", "phases", "reference", "fingerprint", "key", "verdict",
 }  # fmt: skip
 VERDICT = {"state", "cause", "text", "slowdown", "bounds", "evidence", "advice"}
 BASELINE = {"probe", "fingerprint", "key", "rounds", "placement", "golden", "at"}

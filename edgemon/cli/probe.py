@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edgemon import cli, config, efficiency
 from edgemon.archive import Archive
@@ -15,6 +16,7 @@ from edgemon.collect import take
 from edgemon.errors import ConfigError
 from edgemon.finding import PERCENTILES, Finding
 from edgemon.gates import Pressure, View, closed
+from edgemon.judge.placement import refused, shares
 from edgemon.judge.statistics import enough, median, quantile
 from edgemon.judge.verdict import ENOUGH, State
 from edgemon.metric import Reading
@@ -155,7 +157,8 @@ def measured(result: Result) -> list[tuple[str, str]]:
             "cost",
             f"{result.cpu_seconds:.2f} s CPU in {result.wall_seconds:.2f} s" if result.cpu_seconds is not None else "",
         ),
-        ("output", ", ".join(f"{name} {value:.3g}" for name, value in result.distance.items())),
+        ("output", _distances(result.distance)),
+        ("reference", _distances(result.reference)),
     ]
     return [row for row in rows if row[1]]
 
@@ -165,16 +168,26 @@ def ran(finding: Finding) -> list[tuple[str, str]]:
     facts = finding.result.facts
     if not facts.get("model_sha256"):
         return []
-    placement = ", ".join(f"{name} {share:.0%}" for name, share in facts["placement"].items())
-    registered = ", ".join(facts["registered"])
     simulated = " (simulated)" if facts.get("simulated") else ""
     rows = [
         ("engine", f"{facts['runtime']} {facts['runtime_version']}{simulated}"),
         ("address", " ".join([facts.get("address", ""), facts.get("tls", "")]).strip()),
         ("faults", ", ".join(f"{kind} {status}" for kind, status in facts.get("faults", {}).items())),
-        ("placement", placement or (f"not recorded by this engine; registered: {registered}" if registered else "")),
+        *placed(facts),
         ("model", f"sha256 {facts['model_sha256'][:12]}"),
         ("fingerprint", finding.fingerprint),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def placed(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where the model was asked to run, what the engine has, where it assigned it, and where the time goes."""
+    rows = [
+        ("requested", ", ".join(facts.get("requested") or ())),
+        ("registered", registered := ", ".join(facts.get("registered") or ())),
+        ("refused", refused(facts)),
+        ("assigned", shares(facts.get("placement") or {}) or ("not recorded by this engine" if registered else "")),
+        ("executed", shares(facts.get("executed") or {})),
     ]
     return [row for row in rows if row[1]]
 
@@ -198,6 +211,10 @@ def plain(finding: Finding) -> dict[str, object]:
             "advice": verdict.advice,
         },
     }
+
+
+def _distances(measured: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in measured.items())
 
 
 def _ms(seconds: float | None) -> str:

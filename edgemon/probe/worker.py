@@ -29,7 +29,8 @@ if "edgemon" not in sys.modules:
     sys.modules["edgemon"] = package
 
 from edgemon.probe import golden  # noqa: E402 - the package above comes first
-from edgemon.probe.result import Ended, Outcome, Request  # noqa: E402
+from edgemon.probe.inputs import alike  # noqa: E402
+from edgemon.probe.result import BusyError, Ended, Outcome, Request  # noqa: E402
 
 clock = time.perf_counter
 LEAST = 0.25
@@ -68,6 +69,9 @@ def main() -> None:
         measure(request, report, answer)
         answer["peak_memory"] = peak_memory()
         dissect(request, answer["facts"])  # when all is measured: it is no part of what the model costs
+    except BusyError as error:
+        answer["outcome"], answer["detail"] = Outcome.SKIPPED.value, str(error)
+        report.stage = "device_busy"
     except MemoryError as error:
         answer["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
     except Exception as error:  # noqa: BLE001 - seam: whatever an engine raises is an answer
@@ -119,6 +123,11 @@ def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     if request.until:
         answer["outcome"] = Outcome.OK.value
         return
+    if hasattr(runtime, "run"):
+        report.begin("run")
+        answer.update(runtime.run())
+        check(request, runtime, answer)
+        return
     infer, rest = runtime.infer(), pacer(request.rate)
     report.begin("first")
     answer["first_seconds"] = timed(infer)
@@ -132,6 +141,9 @@ def measure(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     getattr(runtime, "pause", _nothing)()
     time.sleep(request.idle)
     answer["idle_seconds"] = timed(infer)
+    if request.profile and hasattr(runtime, "profile"):
+        report.begin("profile")
+        answer["facts"]["executed"] = runtime.profile()
     if request.faults and hasattr(runtime, "faults"):
         report.begin("faults")
         answer["facts"]["faults"] = runtime.faults()
@@ -164,11 +176,16 @@ def check(request: Request, runtime: Any, answer: Dict[str, Any]) -> None:
         answer["outputs"] = outputs
     if not golden.finite(outputs):
         answer["outcome"], answer["detail"] = Outcome.WRONG_OUTPUT.value, "the output holds NaN or infinity"
-    elif any(request.golden) and request.golden_digest == answer["facts"].get("model_sha256", ""):
-        answer["distance"] = golden.distance(outputs, request.golden)
+        return
+    facts, top_k = answer["facts"], request.tolerance.top_k
+    model, inputs = facts.get("model_sha256", ""), facts.get("inputs", "")
+    if any(request.golden) and request.golden_digest == model and request.golden_inputs in {"", inputs}:
+        answer["distance"] = golden.distance(outputs, request.golden, top_k)
         reason = golden.wrong(answer["distance"], request.tolerance)
         if reason:
             answer["outcome"], answer["detail"] = Outcome.WRONG_OUTPUT.value, reason
+    if any(request.reference) and alike(inputs, request.reference_inputs):
+        answer["reference"] = golden.between(outputs, request.reference, top_k)
 
 
 def pacer(rate: float) -> Callable[[], Any]:
