@@ -28,6 +28,7 @@ from edgemon.values import (
     About,
     Bytes,
     Each,
+    Files,
     Range,
     Rate,
     Seconds,
@@ -65,6 +66,10 @@ class Tolerance:
     max_abs: Annotated[float, Range(0, 1e6), About("largest difference, relative to the largest golden value")] = 0.05
     cosine: Annotated[float, Range(-1, 1), About("least cosine similarity")] = 0.99
     top1: Annotated[bool, About("whether the largest element must stay the largest")] = False
+    top_k: Annotated[int, Whole(1, 16), About("largest elements that are compared by their places")] = 5
+    agreement: Annotated[
+        float, Range(0, 1), About("least share of the top_k largest elements that must stay among them; 0 is any")
+    ] = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,10 @@ class Probe:
     model: Annotated[str, About(f"path of the model file, or URL of the served model; {EMBEDDED} is edgemon's own")] = (
         EMBEDDED
     )
-    runtime: Annotated[str, About("engine: onnx, http, openinference, or fake (simulated)")] = "onnx"
+    runtime: Annotated[
+        str,
+        About("engine: onnx, litert, openvino, hailo, command (any program), http, openinference, or fake (simulated)"),
+    ] = "onnx"
     python: Annotated[
         str, Text(r"|/[^\0]*", "an absolute path"), About("interpreter that has the engine; edgemon's own if empty")
     ] = ""
@@ -103,15 +111,21 @@ class Probe:
     memory: Annotated[int, Bytes(32 << 20, 1 << 40), About("a run that needs more memory is killed; 0 is no limit")] = (
         2 << 30
     )
-    providers: Annotated[tuple[str, ...], About("execution providers in order; the CPU's if empty")] = ()
+    providers: Annotated[tuple[str, ...], About("execution providers or devices in order; the CPU's if empty")] = ()
     threads: Annotated[int, Whole(1, 256), About("threads of the engine")] = 1
     options: Annotated[
-        Mapping[str, Any], About("engine options, such as {config: {session.intra_op.allow_spinning: 1}}")
+        Mapping[str, Any],
+        About("options of the engine, which the top of its file in edgemon/runtimes lists, such as {spinning: true}"),
     ] = field(default_factory=dict)
     shapes: Annotated[
         Mapping[str, Annotated[tuple[int, ...], Sizes()]],
         About("shapes of open inputs, such as {image: [1, 3, 224, 224]}"),
     ] = field(default_factory=dict)
+    inputs: Annotated[
+        tuple[Mapping[str, str], ...],
+        Files(16),
+        About("what to feed: .npy or raw files by input, such as {image: /data/cat.npy}, or a list; seeded if empty"),
+    ] = ()
     samples: Annotated[
         int,
         Whole(3, 10000),
@@ -131,6 +145,11 @@ class Probe:
     tolerance: Annotated[Tolerance, About("how far outputs may be from the golden ones")] = field(
         default_factory=Tolerance
     )
+    compare_with: Annotated[
+        str,
+        Text(rf"|{NAME.pattern}", "the name of a probe"),
+        About("a probe of another variant of the model: the distance to its golden outputs is told"),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,10 +59,13 @@ def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bo
     for kernel, seconds in result.kernels.items():
         yield inference.PROBE_REFERENCE(seconds, name, kernel)
     yield inference.PROBE_MEMORY(result.peak_memory, name)
-    for provider, share in facts.get("placement", {}).items():
-        yield inference.PROBE_PLACEMENT(share, name, provider)
+    for stage, key in {"assigned": "placement", "executed": "executed"}.items():
+        for provider, share in (facts.get(key) or {}).items():
+            yield inference.PROBE_PLACEMENT(share, name, stage, provider)
     for measure, value in result.distance.items():
         yield inference.PROBE_DISTANCE(value, name, measure)
+    for measure, value in result.reference.items():
+        yield inference.PROBE_REFERENCE(value, name, probe.compare_with, measure)
 
 
 def energy_readings(name: str, joules: Mapping[str, float]) -> Iterator[Reading]:

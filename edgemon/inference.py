@@ -134,15 +134,25 @@ PROBE_PLACEMENT = Metric(
     "edgemon.probe.placement",
     "1",
     GAUGE,
-    "Share of the graph's nodes assigned to each execution provider, as recorded by the engine.",
-    ("probe", "provider"),
+    "Share of the model on each execution provider or device, as the engine records it: stage assigned counts nodes, "
+    "executed is time, profiled in a session of its own when edgemon starts.",
+    ("probe", "stage", "provider"),
 )
 PROBE_DISTANCE = Metric(
     "edgemon.probe.output.distance",
     "",
     GAUGE,
-    "Distance of the outputs from the golden ones: max_abs, cosine (1 - similarity), top1 (share of inputs that flip).",
+    "Distance of the outputs from the golden ones: bits (share of tensors that are not bit-identical), max_abs, cosine "
+    "(1 - similarity), top1 (share of tensors whose largest element moved), topk (of the largest).",
     ("probe", "measure"),
+)
+PROBE_REFERENCE = Metric(
+    "edgemon.probe.reference.distance",
+    "",
+    GAUGE,
+    "The same distances from the outputs in the baseline of another probe, of another variant of the model say; absent "
+    "while that has none, or none for the same inputs.",
+    ("probe", "reference", "measure"),
 )
 PROBE_VERDICT = Metric(
     "edgemon.probe.verdict",

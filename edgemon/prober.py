@@ -10,7 +10,8 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
+from typing import Any
 
 from edgemon import config, efficiency, inference
 from edgemon import endpoint as served
@@ -36,6 +37,13 @@ SEEDS = [0, 1]
 REMEMBERED = 100
 METERED, METER_EVERY = 1.0, 600.0
 """Seconds for which the model runs alone so that its energy is metered, and how often that is worth it."""
+SKIPS = {"busy": "busy", "device_busy": "device_busy"}
+"""The reason of a skipped run by the stage it got to."""
+
+
+def cache(state: str, name: str) -> str:
+    """Where a probe's engine keeps what it builds."""
+    return os.path.join(state, "cache", name)
 
 
 def model_path(model: str) -> str:
@@ -47,18 +55,20 @@ def request(
     name: str, probe: config.Probe, baseline: Baseline | None = None, record: bool = False, faults: bool = False
 ) -> Request:
     """What the worker is told: the configuration, and the golden outputs of the baseline or of the embedded model."""
-    golden, digest, asked = [], "", probe.runtime in served.RUNTIMES
-    if probe.model == config.EMBEDDED:
+    golden, digest, inputs, asked = [], "", "", probe.runtime in served.RUNTIMES
+    if probe.model == config.EMBEDDED and not probe.inputs:
         with open(os.path.join(MODELS, "mobilenet.golden.json"), encoding="utf-8") as file:
             embedded = json.load(file)
         golden, digest = embedded["outputs"], embedded["model_sha256"]
-    elif baseline and _same_inputs(baseline, probe):
-        golden, digest = [[dict(one) for one in tensors] for tensors in baseline.golden], baseline.key.get("model", "")
+    elif baseline:
+        golden = outputs_of(baseline)
+        digest, inputs = baseline.key.get("model", ""), baseline.key.get("inputs", "")
     return Request(
         probe=name,
         runtime=probe.runtime,
         model=model_path(probe.model),
-        seeds=SEEDS,
+        seeds=list(range(len(probe.inputs))) or SEEDS,
+        inputs=[dict(files) for files in probe.inputs],
         shapes={key: list(shape) for key, shape in probe.shapes.items()},
         providers=list(probe.providers),
         threads=probe.threads,
@@ -70,7 +80,8 @@ def request(
         memory=probe.memory,
         golden=golden,
         golden_digest=digest,
-        tolerance=Tolerance(probe.tolerance.max_abs, probe.tolerance.cosine, probe.tolerance.top1),
+        golden_inputs=inputs,
+        tolerance=Tolerance(**{one.name: getattr(probe.tolerance, one.name) for one in fields(Tolerance)}),
         record=record,
         rate=probe.endpoint.rate if asked else 0.0,
         endpoint=served.told(probe.endpoint) if asked else {},
@@ -78,10 +89,9 @@ def request(
     )
 
 
-def _same_inputs(baseline: Baseline, probe: config.Probe) -> bool:
-    """Whether the golden outputs are for inputs of the configured shapes."""
-    shapes = json.loads(baseline.key.get("options", "{}")).get("shapes", {})
-    return bool(shapes == {key: list(shape) for key, shape in probe.shapes.items()})
+def outputs_of(baseline: Baseline) -> list[list[dict[str, Any]]]:
+    """The golden outputs of a baseline, as a request holds them."""
+    return [[dict(one) for one in tensors] for tensors in baseline.golden]
 
 
 class Prober:
@@ -111,6 +121,7 @@ class Prober:
         self.hardware: Callable[[], Iterable[Reading]] = tuple
         """What the platforms read of this device, for its peak; nothing unless somebody gives it."""
         self._told: float | None = None
+        self._executed: tuple[tuple[str, Any], dict[str, float | None]] | None = None
 
     def run(self, cancel: threading.Event | None = None, record: bool = False, faults: bool | None = None) -> Finding:
         """Probe now, judge, remember. When another process probes on this state directory the turn is skipped.
@@ -122,9 +133,7 @@ class Prober:
         with alone(self._state, "probe") as held:
             baseline = self._archive.baseline(self.name)
             if held:
-                asked = request(self.name, self.probe, baseline, record, turn if faults is None else faults)
-                energy = METERED if self._meterable(record) and not asked.rate else 0.0
-                asked = replace(asked, counted=self._counted[0], energy=energy)
+                asked = self._request(baseline, record, turn if faults is None else faults)
                 result = self._dissected(self._with_joules(supervisor.run(asked, self.probe.python, cancel)))
             else:
                 result = Result(self.name, Outcome.SKIPPED, "another edgemon probes on this device", "busy")
@@ -146,10 +155,25 @@ class Prober:
         self._metered = time.monotonic()
         return replace(result, facts={**result.facts, "joules": asdict(used)})
 
+    def _request(self, baseline: Baseline | None, record: bool, faults: bool) -> Request:
+        """What to ask now: of a first run also where the time goes; and how far another probe's outputs are."""
+        asked = request(self.name, self.probe, baseline, record, faults)
+        other = self._archive.baseline(self.probe.compare_with) if self.probe.compare_with else None
+        return replace(
+            asked,
+            counted=self._counted[0],
+            cache=cache(self._state, self.name),
+            profile=record or self.finding is None,
+            reference=outputs_of(other) if other else [],
+            energy=METERED if self._meterable(record) and not asked.rate else 0.0,
+            reference_inputs=other.key.get("inputs", "") if other else "",
+        )
+
     def judge(self, result: Result) -> Finding:
         """The verdict on a result, which becomes one of the rounds if it is ok."""
         key = key_of(result, device(self._root)) if result.facts else {}
         mark = fingerprint(key) if key else ""
+        result = self._with_executed(result, mark)
         baseline = self._archive.baseline(self.name, mark)
         rounds = self._history()
         if result.outcome is Outcome.OK and usable(result):
@@ -166,6 +190,15 @@ class Prober:
             return replace(result, facts={**result.facts, "anatomy": self._counted[1]})
         return result
 
+    def _with_executed(self, result: Result, mark: str) -> Result:
+        """The result with where the time goes, as the last run that was asked told, if nothing has changed since."""
+        like = mark, result.facts.get("placement")
+        if result.facts.get("executed"):
+            self._executed = like, result.facts["executed"]
+        elif self._executed and self._executed[0] == like:
+            return replace(result, facts={**result.facts, "executed": self._executed[1]})
+        return result
+
     def _history(self) -> deque[Round]:
         if self._rounds is None:
             kept = self._archive.results(self.name, REMEMBERED)
@@ -178,7 +211,7 @@ class Prober:
     def _note(self, finding: Finding) -> None:
         result, before = finding.result, self.finding
         if result.outcome is Outcome.SKIPPED:
-            self._skipped["stopping" if result.stage != "busy" else "busy"] += 1
+            self._skipped[SKIPS.get(result.stage, "stopping")] += 1
             self.finding = before or finding
             return
         self._archive.add(result, finding.fingerprint, finding.key)

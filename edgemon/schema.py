@@ -11,7 +11,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -35,10 +35,10 @@ from edgemon.endpoint import Header
 from edgemon.errors import ConfigError
 from edgemon.fitting import problem, runtime_of
 from edgemon.plugins import installed
-from edgemon.values import About, Bytes, Each, Range, Rate, Seconds, Sizes, Text, Whole, duration, written
+from edgemon.values import About, Bytes, Each, Files, Range, Rate, Seconds, Sizes, Text, Whole, duration, written
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-Mark = Seconds | Bytes | Range | Sizes | Each | Text
+Mark = Seconds | Bytes | Range | Sizes | Each | Files | Text
 KINDS = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
@@ -75,7 +75,18 @@ def validate(data: object, where: str = "configuration") -> Config:
             [f"{where}: {problem}" for problem in map(_explain, error.errors(include_url=False))]
         ) from None
     config: Config = rebuild(Config, model.model_dump(exclude_unset=True))
+    if problems := [f"{where}: {problem}" for problem in _dangling(config)]:
+        raise ConfigError(problems)
     return config
+
+
+def _dangling(config: Config) -> Iterator[str]:
+    """References to a probe that is not there, or is the probe itself."""
+    for name, probe in config.probes.items():
+        others = [other for other in config.probes if other != name]
+        if probe.compare_with and probe.compare_with not in others:
+            known = f"the others are {', '.join(others)}" if others else "there is none"
+            yield f"probes.{name}.compare_with: {shown(probe.compare_with)} is no other probe; {known}"
 
 
 @cache
@@ -187,6 +198,9 @@ def _json_schema(mark: Mark) -> dict[str, Any]:
     if isinstance(mark, Rate):
         number = {"type": "number", "minimum": mark.least, "maximum": mark.most}
         return {"anyOf": [number, {"type": "string", "pattern": f"^({mark.WRITTEN})$"}]}
+    if isinstance(mark, Files):
+        one = {"type": "object", "additionalProperties": {"type": "string", "pattern": "^/"}, "minProperties": 1}
+        return {"anyOf": [one, {"type": "array", "items": one, "maxItems": mark.most}]}
     if isinstance(mark, Range):
         return {"type": "integer" if isinstance(mark, Whole) else "number", "minimum": mark.least, "maximum": mark.most}
     if isinstance(mark, Seconds):

@@ -14,7 +14,7 @@ from edgemon.metric import Reading
 from edgemon.platforms import Platform, Sensor
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result
-from edgemon.prober import request
+from edgemon.prober import cache, request
 from edgemon.sysfs import Root
 
 
@@ -72,10 +72,11 @@ def engine(name: str, python: str = "") -> Result:
     return supervisor.run(Request(name, name, until="import"), python)
 
 
-def loads(name: str, probe: config.Probe) -> Result:
-    """Load a probe's model in a worker, without running it."""
+def loads(name: str, probe: config.Probe, state: str) -> Result:
+    """Load a probe's model in a worker, without running it; what the engine builds is kept below the state."""
     if probe.runtime not in engines():
         return Result(name, Outcome.FAILED, f"runtime {probe.runtime} is unknown; known: {', '.join(engines())}")
     if probe.python and not os.access(probe.python, os.X_OK):
         return Result(name, Outcome.FAILED, f"python {probe.python} cannot be executed")
-    return supervisor.run(replace(request(name, probe), until="load"), probe.python)
+    asked = replace(request(name, probe), until="load", cache=cache(state, name))
+    return supervisor.run(asked, probe.python)

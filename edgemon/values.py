@@ -115,6 +115,30 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """Sets of files by name: one mapping, or a list of up to so many."""
+
+    most: int
+
+    def parse(self, value: object) -> tuple[dict[str, str], ...]:
+        """The sets, or ValueError saying what is allowed."""
+        sets = [value] if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else None
+        if (
+            sets is None
+            or len(sets) > self.most
+            or not all(isinstance(one, dict) and one and all(map(_is_file, one.items())) for one in sets)
+        ):
+            raise ValueError(
+                f"must be absolute paths by input, such as {{image: /data/cat.npy}}, or a list of up to {self.most}"
+            )
+        return tuple(sets)
+
+
+def _is_file(pair: tuple[object, object]) -> bool:
+    return isinstance(pair[0], str) and isinstance(pair[1], str) and re.fullmatch(PATH.pattern, pair[1]) is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A string that matches a pattern wholly."""
 

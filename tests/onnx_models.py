@@ -103,3 +103,16 @@ def external(path: os.PathLike[str], data: str = "weights.bin", keep: bool = Fal
 
 
 _YES = [numpy_helper.from_array(np.array(True), "yes")]
+
+
+def partly(path: os.PathLike[str]) -> str:
+    """Five operators in a row, the third of which only the CPU has (Binarizer, of the ONNX-ML domain)."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Binarizer", ["b"], ["c"], domain="ai.onnx.ml", threshold=0.5),
+        helper.make_node("MatMul", ["c", "w"], ["d"]),
+        helper.make_node("Relu", ["d"], ["y"]),
+    ]
+    weight = numpy_helper.from_array(np.random.RandomState(0).random_sample((256, 256)).astype("float32"), "w")
+    return write(path, nodes, [value("x", [1, 256])], [value("y", [1, 256])], [weight])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -15,7 +18,28 @@ def peer(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path=CACHE)
     if found:
         return found
-    reason = f"{name} is neither on PATH nor in {CACHE}; it comes with the Debian package of its project"
+    return absent(f"{name} is neither on PATH nor in {CACHE}; it comes with the Debian package of its project")
+
+
+def venv(name: str, python: str, *requirements: str) -> str:
+    """A Python with pinned packages of its own, kept in .venv/peers; skipped or failed where it cannot be had."""
+    home = Path(__file__).parents[1] / ".venv" / "peers" / name
+    mark, made = home / "installed", home / "bin" / "python"
+    if mark.is_file() and mark.read_text() == " ".join(requirements):
+        return str(made)
+    pip = [str(made), "-m", "pip", "install", "--quiet", "--no-deps", *requirements]
+    try:
+        subprocess.run([python, "-m", "venv", "--clear", home], check=True, capture_output=True, timeout=120)
+        subprocess.run(pip, check=True, capture_output=True, text=True, timeout=480)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        absent(f"{' '.join(requirements)} cannot be had: {said[-1] if said else error}")
+    mark.write_text(" ".join(requirements))
+    return str(made)
+
+
+def absent(reason: str) -> NoReturn:
+    """Skip the test for want of a peer, or fail it if EDGEMON_REQUIRE_PEERS=1."""
     if os.environ.get("EDGEMON_REQUIRE_PEERS") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -27,8 +27,8 @@ ENV = {**os.environ, "PYTHONPATH": str(HERE)}
 FINDING = {
     "probe", "outcome", "detail", "stage", "at", "boottime", "import_seconds", "load_seconds", "first_seconds",
     "idle_seconds", "latencies", "corrected", "run_delay", "kernels", "witnesses", "windows", "slices", "inferences",
-    "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases", "fingerprint", "key",
-    "validity", "verdict",
+    "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases", "reference",
+    "fingerprint", "key", "validity", "verdict",
 }  # fmt: skip
 VERDICT = {"state", "cause", "text", "slowdown", "bounds", "relative", "references", "drift", "epoch", "evidence",
            "advice"}  # fmt: skip

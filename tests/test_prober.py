@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgemon import catalog, config, inference
@@ -23,9 +24,10 @@ from edgemon.judge.epoch import ENOUGH
 from edgemon.judge.validity import CONTENDED
 from edgemon.judge.verdict import State
 from edgemon.metric import Reading
-from edgemon.probe.result import Outcome
+from edgemon.probe.result import Outcome, Result
 from edgemon.prober import Prober
 from edgemon.sysfs import Root
+from tests import litert_models
 from tests import onnx_models as models
 from tests.probe import ROOT
 from tests.running import until
@@ -266,6 +268,57 @@ def test_a_graph_that_falls_back_to_the_cpu_is_degraded_without_any_baseline(ben
     assert finding.verdict.text == "0% of the graph is on AzureExecutionProvider"
 
 
+def test_where_the_time_goes_is_profiled_once_and_told_of_every_run_of_the_same_fingerprint(bench: Bench) -> None:
+    prober = bench.prober(ONNX)
+    first, second = prober.run(), prober.run()
+    assert (first.result.stage, second.result.stage) == ("profile", "idle_start")
+    assert second.result.facts["executed"] == first.result.facts["executed"] == {"CPUExecutionProvider": 1.0}
+    assert told(prober)["edgemon.probe.placement"] == {
+        ("test", "assigned", "CPUExecutionProvider"): 1.0,
+        ("test", "executed", "CPUExecutionProvider"): 1.0,
+    }
+    facts = {key: value for key, value in second.result.facts.items() if key != "executed"}
+    moved = replace(second.result, facts={**facts, "placement": {"NPU": 1.0}})
+    assert "executed" not in prober.judge(moved).result.facts, "it was told of another placement"
+
+
+def test_other_inputs_are_a_change_and_their_outputs_are_not_compared(bench: Bench, tmp_path: Path) -> None:
+    for name, fill in {"one": 1.0, "two": 2.0}.items():
+        np.save(tmp_path / f"{name}.npy", np.full((4,), fill, "float32"))
+    model = models.unary(tmp_path / "model.onnx")
+    probe = replace(ONNX, model=model, inputs=({"x": str(tmp_path / "one.npy")},))
+    bench.learn(probe)
+    assert bench.find(probe, 1).result.distance["bits"] == 0.0
+    finding = bench.find(replace(probe, inputs=({"x": str(tmp_path / "two.npy")},)), 1)
+    assert (finding.verdict.cause, list(finding.verdict.evidence)) == ("changed", ["inputs"])
+    assert finding.result.distance == {}
+    seeded = bench.find(replace(probe, inputs=()), 1)
+    assert (seeded.verdict.cause, list(seeded.verdict.evidence)) == ("changed", ["inputs"])
+
+
+def test_the_int8_variant_of_a_model_is_held_against_the_outputs_of_the_float_one(bench: Bench, tmp_path: Path) -> None:
+    real, int8 = litert_models.variants(tmp_path / "real.tflite", tmp_path / "int8.tflite")
+    probe = replace(ONNX, runtime="litert", model=int8, compare_with="real")
+    assert bench.find(probe, 1).result.reference == {}, "there is no baseline of the other yet"
+    other = Prober("real", replace(ONNX, runtime="litert", model=real), bench.archive, bench.root, bench.state)
+    bench.archive.keep(record([other.run(record=True).result for _ in range(ENOUGH)], device(bench.root)))
+    prober = bench.prober(probe)
+    reference = prober.run().result.reference
+    assert 0 < reference["max_abs"] < 0.05, "quantised to 8 bits"
+    assert 0 < reference["cosine"] < 0.01
+    assert told(prober)["edgemon.probe.reference.distance"][("test", "real", "max_abs")] == reference["max_abs"]
+    np.save(tmp_path / "x.npy", np.zeros((1, 16), "float32"))
+    finding = bench.find(replace(probe, inputs=({"x": str(tmp_path / "x.npy")},)), 1)
+    assert finding.result.reference == {}, "the other was fed something else"
+
+
+def test_an_accelerator_that_is_anothers_is_a_run_skipped_for_that_reason(bench: Bench) -> None:
+    prober = bench.prober(PROBE)
+    prober._note(prober.judge(Result("test", Outcome.SKIPPED, "the Hailo device is in use", "device_busy")))
+    assert told(prober)["edgemon.probe.skipped"] == {("test", "device_busy"): 1}
+    assert told(prober)["edgemon.probe.runs"][("test", "failed")] == 0
+
+
 @pytest.mark.parametrize("shape", [(8, 4), (1, 8)])
 def test_other_shapes_are_a_change_not_a_wrong_output(shape: tuple[int, ...], bench: Bench, tmp_path: Path) -> None:
     model = models.unary(tmp_path / "open.onnx", shape=["batch", "size"])
@@ -273,7 +326,7 @@ def test_other_shapes_are_a_change_not_a_wrong_output(shape: tuple[int, ...], be
     bench.learn(probe)
     finding = bench.find(replace(probe, shapes={"x": shape}), 1)
     assert (finding.verdict.state, finding.verdict.cause) == (State.UNDECIDED, "changed")
-    assert list(finding.verdict.evidence) == ["options"]
+    assert list(finding.verdict.evidence) == ["inputs"]
     again: Any = bench.find(probe, 1)
     assert again.result.distance["bits"] == 0.0
 

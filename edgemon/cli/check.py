@@ -6,6 +6,7 @@ import argparse
 import os
 
 from edgemon import cli, config
+from edgemon.judge.placement import fallback, shares
 from edgemon.probe.result import Outcome
 from edgemon.prober import model_path
 from edgemon.survey import engine, engines, loads, present, unknown
@@ -32,7 +33,7 @@ def run(chosen: argparse.Namespace) -> int:
         version = found.facts.get("runtime_version", "")
         print(f"runtime        {name} {version}" if version else f"runtime        {name} not here: {found.detail}")
     for name, probe in settings.probes.items():
-        bad += _probe(name, probe)
+        bad += _probe(name, probe, settings.state())
     return 1 if bad else 0
 
 
@@ -48,10 +49,15 @@ def _platforms(settings: config.Config) -> int:
     return len(wrong)
 
 
-def _probe(name: str, probe: config.Probe) -> int:
-    found = loads(name, probe)
+def _probe(name: str, probe: config.Probe, state: str) -> int:
+    found = loads(name, probe, state)
+    fell = fallback(found.facts, {}) if found.outcome is Outcome.OK else None
+    if fell:
+        text, evidence = fell
+        print(f"problem        probes.{name}: {text}; {evidence.get('refused') or evidence.get('placement')}")
+        return 1
     if found.outcome is Outcome.OK:
-        where = ", ".join(f"{provider} {share:.0%}" for provider, share in found.facts.get("placement", {}).items())
+        where = shares(found.facts.get("placement") or {})
         does = {"http": "can be reached", "openinference": "is ready"}.get(probe.runtime, "loads")
         print(f"probe          {name}: {model_path(probe.model)} {does}{f', nodes on {where}' if where else ''}")
         return 0

@@ -8,7 +8,7 @@ import difflib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -17,16 +17,15 @@ from edgemon.archive import Archive
 from edgemon.collect import Collector, take
 from edgemon.energy import Meter
 from edgemon.errors import ConfigError
-from edgemon.finding import PERCENTILES, Finding
+from edgemon.finding import Finding
 from edgemon.gates import Pressure, View, closed
 from edgemon.judge.epoch import ENOUGH
-from edgemon.judge.statistics import bounds, enough, median, quantile
-from edgemon.judge.validity import Validity
-from edgemon.judge.verdict import State, Verdict, interval
+from edgemon.judge.verdict import State
 from edgemon.metric import Reading
 from edgemon.platforms import Platform
-from edgemon.probe.result import Outcome, Result
+from edgemon.probe.result import Outcome
 from edgemon.prober import Prober
+from edgemon.report import plain, text
 from edgemon.store import Snapshot, Store
 from edgemon.survey import present
 from edgemon.sysfs import Root
@@ -132,142 +131,6 @@ def _patiently(prober: Prober, record: bool, faults: bool) -> Finding:
             return finding
         _progress(f"{prober.name}: waiting for another edgemon to finish its probe")
         time.sleep(0.2)
-
-
-def text(finding: Finding, efficient: Sequence[tuple[str, str]] = ()) -> str:
-    """A finding for a person."""
-    result, verdict = finding.result, finding.verdict
-    lines = [
-        ("probe", result.probe),
-        ("outcome", result.outcome.value + (f": {result.detail}" if result.detail else "")),
-    ]
-    lines += [("verdict", f"{verdict.state.value}: {verdict.text}")] + [
-        (f"  {k}", v) for k, v in verdict.evidence.items()
-    ]
-    lines += [("next", verdict.advice)] if verdict.advice else []
-    lines += [*moved(verdict), *trusted(finding.validity), *measured(result), *efficient, *ran(finding)]
-    width = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name:<{width}} {value}" for name, value in lines)
-
-
-def moved(verdict: Verdict) -> list[tuple[str, str]]:
-    """How the probe has moved lately, and over the last change of its fingerprint."""
-    rows = [("drift", f"{interval(verdict.drift)} against its own rounds before")] if verdict.drift else []
-    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(verdict.turn.since)) if verdict.turn else ""
-    told = f"{interval(verdict.turn.change)} since the fingerprint changed, {since}" if verdict.turn else ""
-    return [*rows, *([("epoch", told)] if told else [])]
-
-
-def trusted(validity: Validity | None) -> list[tuple[str, str]]:
-    """How far the run can be trusted, and why not further."""
-    if not validity:
-        return []
-    return [("validity", validity.grade.value), *((f"  {name}", why) for name, why in validity.reasons.items())]
-
-
-def measured(result: Result) -> list[tuple[str, str]]:
-    """The numbers of a result, each with its unit; what was not measured is left out."""
-    what = result.facts.get("kernels", {})
-    rows = [
-        *steady(sorted(result.latencies)),
-        *((f"{name} kernel", f"{_ms(seconds)} ({what.get(name)})") for name, seconds in result.kernels.items()),
-        ("idle start", _ms(result.idle_seconds)),
-        ("first run", _ms(result.first_seconds)),
-        ("load", _ms(result.load_seconds)),
-        ("phases", ", ".join(f"{name} {_ms(seconds)}" for name, seconds in result.phases.items())),
-        ("engine import", _ms(result.import_seconds)),
-        ("run delay", f"{result.run_delay:.1%} of the steady phase" if result.run_delay is not None else ""),
-        ("steal", f"{result.witnesses['steal']:.1%} of the busy time" if result.witnesses.get("steal") else ""),
-        ("peak memory", f"{result.peak_memory / 1e6:.0f} MB" if result.peak_memory else ""),
-        (
-            "cost",
-            f"{result.cpu_seconds:.2f} s CPU in {result.wall_seconds:.2f} s" if result.cpu_seconds is not None else "",
-        ),
-        *energy(result.facts.get("joules") or {}),
-        ("output", ", ".join(f"{name} {value:.3g}" for name, value in result.distance.items())),
-    ]
-    return [row for row in rows if row[1]]
-
-
-def energy(joules: Mapping[str, float]) -> list[tuple[str, str]]:
-    """What an inference takes of energy."""
-    if not joules:
-        return []
-    net = f"{_mj(joules['net'])} above idle ± {_mj(joules['error'])}, {_mj(joules['gross'])} in all"
-    return [("energy", f"{net}; idle {joules['idle']:.2f} W")]
-
-
-def _mj(joules: float) -> str:
-    return f"{joules * 1000:.3f} mJ"
-
-
-def steady(ordered: Sequence[float]) -> list[tuple[str, str]]:
-    """Median and percentiles with their 95 % bounds, for which there are enough inferences."""
-    if not ordered:
-        return []
-    rows = [("steady", f"median {_ms(median(ordered))} {_bounds(ordered, 0.5)} of {len(ordered)}")]
-    return rows + [
-        (f"  p{label}", f"{_ms(quantile(ordered, share))} {_bounds(ordered, share)}".rstrip())
-        for label, share in PERCENTILES.items()
-        if label != "50" and enough(len(ordered), share)
-    ]
-
-
-def _bounds(ordered: Sequence[float], share: float) -> str:
-    """`[low, high]` in milliseconds; a question mark for a bound that so few inferences do not have."""
-    low, high = (f"{ordered[rank - 1] * 1000:.3f}" if rank else "?" for rank in bounds(len(ordered), share))
-    return f"[{low}, {high}]"
-
-
-def ran(finding: Finding) -> list[tuple[str, str]]:
-    """What really ran."""
-    facts = finding.result.facts
-    if not facts.get("model_sha256"):
-        return []
-    placement = ", ".join(f"{name} {share:.0%}" for name, share in facts["placement"].items())
-    registered = ", ".join(facts["registered"])
-    simulated = " (simulated)" if facts.get("simulated") else ""
-    rows = [
-        ("engine", f"{facts['runtime']} {facts['runtime_version']}{simulated}"),
-        ("address", " ".join([facts.get("address", ""), facts.get("tls", "")]).strip()),
-        ("faults", ", ".join(f"{kind} {status}" for kind, status in facts.get("faults", {}).items())),
-        ("placement", placement or (f"not recorded by this engine; registered: {registered}" if registered else "")),
-        ("model", f"sha256 {facts['model_sha256'][:12]}"),
-        ("fingerprint", finding.fingerprint),
-    ]
-    return [row for row in rows if row[1]]
-
-
-def plain(finding: Finding) -> dict[str, object]:
-    """A finding as JSON; golden outputs and single latencies are left to the archive."""
-    verdict = finding.verdict
-    data = finding.result.to_json()
-    data.pop("outputs")
-    return {
-        **data,
-        "fingerprint": finding.fingerprint,
-        "key": dict(finding.key),
-        "validity": {"grade": finding.validity.grade.value, "reasons": dict(finding.validity.reasons)}
-        if finding.validity
-        else None,
-        "verdict": {
-            "state": verdict.state.value,
-            "cause": verdict.cause,
-            "text": verdict.text,
-            "slowdown": verdict.slowdown,
-            "bounds": [verdict.low, verdict.high] if verdict.low else None,
-            "relative": verdict.relative,
-            "drift": verdict.drift.ratio if verdict.drift else None,
-            "epoch": {"since": verdict.turn.since, "change": verdict.turn.change.ratio} if verdict.turn else None,
-            "references": dict(verdict.references),
-            "evidence": dict(verdict.evidence),
-            "advice": verdict.advice,
-        },
-    }
-
-
-def _ms(seconds: float | None) -> str:
-    return f"{seconds * 1000:.3f} ms" if seconds is not None else ""
 
 
 def _progress(line: str) -> None:

@@ -86,6 +86,7 @@ def key_of(result: Result, device: Mapping[str, str]) -> dict[str, str]:
         "providers": ",".join(facts.get("requested", ())),
         "options": json.dumps(facts.get("options", {}), sort_keys=True),
         "model": facts.get("model_sha256", ""),
+        **({"inputs": facts["inputs"]} if facts.get("inputs") else {}),
     }
 
 

@@ -13,9 +13,8 @@ from enum import Enum
 from edgemon.judge.baseline import Baseline, Round, differences
 from edgemon.judge.compare import Change, Comparison, Trend, compare
 from edgemon.judge.epoch import ENOUGH, RECENT, Turn, rolling, turn
+from edgemon.judge.placement import fallback
 from edgemon.probe.result import Outcome, Result
-
-CPU = "CPUExecutionProvider"
 
 
 class State(str, Enum):
@@ -153,16 +152,11 @@ def _advice(result: Result) -> str:
 
 def _fallback(result: Result, baseline: Baseline | None) -> Verdict | None:
     """Nodes that were to run on the accelerator and do not: told by the engine's record, baseline or not."""
-    requested = result.facts.get("requested") or [CPU]
-    placement = result.facts.get("placement") or {}
-    if requested[0] == CPU or not placement:
+    fell = fallback(result.facts, baseline.placement if baseline else {})
+    if not fell:
         return None
-    now, before = placement.get(requested[0], 0.0), (baseline.placement if baseline else {}).get(requested[0], 0.0)
-    if now > 0 and now >= before - 0.01:
-        return None
-    evidence = {"placement": ", ".join(f"{name} {share:.0%}" for name, share in placement.items())}
-    text = f"{now:.0%} of the graph is on {requested[0]}" + (f", it was {before:.0%}" if before else "")
-    advice = f"see why the engine refuses {requested[0]}: driver, library versions, unsupported operators"
+    text, evidence = fell
+    advice = f"see why the engine refuses {result.facts['requested'][0]}: driver, library versions, operators"
     return Verdict(State.DEGRADED, "fallback", text, evidence=evidence, advice=advice)
 
 

@@ -1,6 +1,7 @@
-"""Comparing outputs with golden ones: bits, largest difference, cosine, largest element (stdlib only, Python >= 3.8).
+"""Comparing outputs with golden ones: bits, largest difference, cosine, largest elements (stdlib only, Python >= 3.8).
 
-A tensor is plain: name, dtype, shape, sha256 of all its bytes, and its first values as numbers.
+A tensor is plain: name, dtype, shape, sha256 of all its bytes, and its values as numbers. Of a large one an even sample
+is kept (every `step`-th value), with the places of its largest elements (`top`): enough to compare, bounded in size.
 """
 
 import hashlib
@@ -11,17 +12,45 @@ from edgemon.probe.result import Tolerance
 
 LONGEST = 4096
 """Values of one tensor that are kept and compared; the digest covers all of them."""
+ALL = 1 << 16
+"""Values of all tensors of all inputs: some 2 MB as JSON, a quarter of the answer the daemon reads."""
+LEAST = 64
+TOP = 16
+"""Largest elements of a sampled tensor whose places are kept."""
 
 
-def tensor(name: str, dtype: str, shape: Sequence[int], raw: bytes, values: Iterable[float]) -> Dict[str, Any]:
-    """A plain tensor from its bytes and its first values."""
+def tensor(  # noqa: PLR0913, PLR0917 - the fields of a tensor
+    name: str, dtype: str, shape: Sequence[int], raw: bytes, values: Iterable[float], step: int = 1,
+    top: Sequence[int] = (),
+) -> Dict[str, Any]:  # fmt: skip
+    """A plain tensor from its bytes and its values, or every `step`-th of them and the places of the largest."""
     return {
         "name": name,
         "dtype": dtype,
         "shape": list(shape),
         "sha256": hashlib.sha256(raw).hexdigest(),
         "values": [float(value) for value in values],
+        **({"step": step, "top": list(top)} if step > 1 else {}),
     }
+
+
+def plain(numpy: Any, name: str, array: Any, share: int = 1, scale: float = 0.0, zero: int = 0) -> Dict[str, Any]:
+    """The plain tensor of an array that is one of `share`; real values are (stored - zero) * scale if scale is given.
+
+    Where any value is NaN or infinite, the values are those: they must not go unseen.
+    """
+    flat = array.ravel()
+    real = (flat.astype("float64") - zero) * scale if scale else flat
+    limit = max(LEAST, min(LONGEST, ALL // share))
+    finite = numpy.isfinite(real)
+    if not finite.all():
+        return tensor(name, str(array.dtype), array.shape, array.tobytes(), real[~finite][:limit].tolist())
+    step = max(1, math.ceil(real.size / limit))
+    top: List[int] = []
+    if step > 1:
+        largest = numpy.argpartition(real, -TOP)[-TOP:]
+        top = sorted(largest.tolist(), key=lambda place: (-float(real[place]), place))
+    return tensor(name, str(array.dtype), array.shape, array.tobytes(), real[::step].tolist(), step, top)
 
 
 def finite(outputs: Sequence[Sequence[Dict[str, Any]]]) -> bool:
@@ -30,23 +59,34 @@ def finite(outputs: Sequence[Sequence[Dict[str, Any]]]) -> bool:
 
 
 def distance(
-    outputs: Sequence[Sequence[Dict[str, Any]]], golden: Sequence[Sequence[Dict[str, Any]]]
+    outputs: Sequence[Sequence[Dict[str, Any]]], golden: Sequence[Sequence[Dict[str, Any]]], top_k: int = 5
 ) -> Dict[str, float]:
     """Worst distance over all inputs and tensors; empty when names or shapes differ.
 
     max_abs is relative to the largest golden magnitude of the tensor; cosine is 1 - similarity; top1 the share of
-    tensors whose largest element moved; bits the share of tensors that are not bit-identical.
+    tensors whose largest element moved; topk the worst share of the `top_k` largest that are no longer among them;
+    bits the share of tensors that are not bit-identical.
     """
-    pairs = [(a, b) for ours, theirs in zip(outputs, golden) for a, b in zip(ours, theirs)]
-    if len(outputs) != len(golden) or any(len(a) != len(b) for a, b in zip(outputs, golden)) or not pairs:
+    if any(a["name"] != b["name"] for ours, theirs in zip(outputs, golden) for a, b in zip(ours, theirs)):
         return {}
-    if any(a["name"] != b["name"] or a["shape"] != b["shape"] for a, b in pairs):
+    return between(outputs, golden, top_k)
+
+
+def between(
+    outputs: Sequence[Sequence[Dict[str, Any]]], others: Sequence[Sequence[Dict[str, Any]]], top_k: int = 5
+) -> Dict[str, float]:
+    """The distance of two variants of a model, whose tensors are paired in order and may have other names."""
+    pairs = [(a, b) for ours, theirs in zip(outputs, others) for a, b in zip(ours, theirs)]
+    if len(outputs) != len(others) or any(len(a) != len(b) for a, b in zip(outputs, others)) or not pairs:
+        return {}
+    if any(a["shape"] != b["shape"] or a.get("step", 1) != b.get("step", 1) for a, b in pairs):
         return {}
     return {
         "bits": sum(a["sha256"] != b["sha256"] for a, b in pairs) / len(pairs),
         "max_abs": max(_max_abs(a["values"], b["values"]) for a, b in pairs),
         "cosine": max(1 - _cosine(a["values"], b["values"]) for a, b in pairs),
-        "top1": sum(_top(a["values"]) != _top(b["values"]) for a, b in pairs) / len(pairs),
+        "top1": sum(_top(a, 1) != _top(b, 1) for a, b in pairs) / len(pairs),
+        "topk": max(_moved(_top(a, top_k), _top(b, top_k)) for a, b in pairs),
     }
 
 
@@ -60,6 +100,9 @@ def wrong(measured: Dict[str, float], tolerance: Tolerance) -> str:
         return "cosine similarity is %.5f, allowed from %g" % (1 - measured["cosine"], tolerance.cosine)
     if tolerance.top1 and measured["top1"]:
         return "the largest element moved for %.0f %% of the outputs" % (100 * measured["top1"])
+    if 1 - measured["topk"] < tolerance.agreement:
+        text = "%.0f %% of the %d largest elements stayed among them, allowed from %.0f %%"
+        return text % (100 - 100 * measured["topk"], tolerance.top_k, 100 * tolerance.agreement)
     return ""
 
 
@@ -75,5 +118,12 @@ def _cosine(values: List[float], golden: List[float]) -> float:
     return min(1.0, sum(a * b for a, b in zip(values, golden)) / norm)
 
 
-def _top(values: List[float]) -> int:
-    return max(range(len(values)), key=values.__getitem__, default=-1)
+def _top(one: Dict[str, Any], count: int) -> List[int]:
+    """The places of the largest elements, the first of equals first."""
+    values = one["values"]
+    places: List[int] = one.get("top") or sorted(range(len(values)), key=lambda place: (-values[place], place))
+    return places[:count]
+
+
+def _moved(ours: List[int], theirs: List[int]) -> float:
+    return 1 - len(set(ours) & set(theirs)) / len(theirs) if theirs else 0.0

@@ -29,23 +29,33 @@ class Ended(Exception):  # noqa: N818 - it is no error of the worker's
 @dataclass(frozen=True)
 class Tolerance:
     """How far an output may be from the golden one: largest absolute difference relative to the golden range,
-    least cosine similarity, and whether the largest element must stay the largest."""
+    least cosine similarity, whether the largest element must stay the largest, and the least share of the `top_k`
+    largest elements that must still be among them."""
 
     max_abs: float = 0.05
     cosine: float = 0.99
     top1: bool = False
+    top_k: int = 5
+    agreement: float = 0.0
+
+
+class BusyError(RuntimeError):
+    """The accelerator is another's: no failure, the run is skipped."""
 
 
 @dataclass(frozen=True)
 class Request:
     """One run, as told to the worker. Times in seconds, memory in bytes (0: no limit).
 
-    `golden` holds one list of tensors per seed, recorded from the model whose digest is `golden_digest`; `record` asks
-    for the outputs; `until` ends the run well after the stage import or load; the model with the digest `counted` is
-    not counted again. `kernel_share` is the largest share of the steady phase that the reference kernels may take, 0
-    for none. `energy` is how long the model runs alone for its energy to be metered, 0 for not at all. `rate` is the
-    most inferences a second (0: no limit). `endpoint` holds the settings of a served model, files of secrets by their
-    paths; `faults` asks for the deliberately faulty requests.
+    `inputs` holds sets of files by input name, used instead of `seeds`, which then only count them. `golden` holds one
+    list of tensors per set, recorded from the model with `golden_digest` and, unless empty, from `golden_inputs`;
+    `reference` the same of another model, recorded from `reference_inputs`; `record` asks for the outputs;
+    `profile` for where the time goes, measured apart after all else; `cache` is a directory for engines built once;
+    `until` ends the run well after the stage import or load; the model with the digest `counted` is not counted again.
+    `kernel_share` is the largest share of the steady phase that the reference kernels may take, 0 for none. `energy` is
+    how long the model runs alone for its energy to be metered, 0 for not at all. `rate` is the most inferences a second
+    (0: no limit). `endpoint` holds the settings of a served model, files of secrets by their paths; `faults` asks for
+    the deliberately faulty requests.
     """
 
     probe: str
@@ -65,6 +75,12 @@ class Request:
     memory: int = 0
     golden: List[List[Dict[str, Any]]] = field(default_factory=list)
     golden_digest: str = ""
+    golden_inputs: str = ""
+    reference: List[List[Dict[str, Any]]] = field(default_factory=list)
+    reference_inputs: str = ""
+    inputs: List[Dict[str, str]] = field(default_factory=list)
+    cache: str = ""
+    profile: bool = False
     tolerance: Tolerance = field(default_factory=Tolerance)
     record: bool = False
     until: str = ""
@@ -90,9 +106,8 @@ class Result:
     `latencies` are the steady inferences in order, evenly thinned from 20000 on; `corrected` the same less the time the
     scheduler kept the worker waiting; `run_delay` that time over the steady phase, summed over all threads and so above
     1 for a pool that starves. `kernels` are the medians, corrected likewise, of the kernels that alternated with the
-    model: compute and memory. `facts` say what really ran: runtime, version, model_sha256, requested and registered
-    providers, placement (share of nodes by provider), options in force, kernels (what each was), roof (MAC/s
-    of the compute kernel where it counts them), joules (of one inference: gross, net, error; idle in watts),
+    model: compute and memory. `facts` say what really ran (`edgemon.runtimes`), and kernels (what each was), roof
+    (MAC/s of the compute kernel where it counts them), joules (of one inference: gross, net, error; idle in watts),
     anatomy (what the model is made of: `anatomy.count`, or why it was not counted as detail).
     `witnesses` are what else was seen of the steady phase, each absent when it cannot be read: steal (share of the
     CPUs' busy time that the hypervisor took), clock_begin and clock_end (Hz, mean of the CPUs allowed), throttles (CPU
@@ -101,8 +116,8 @@ class Result:
     `windows` are begin and end on CLOCK_BOOTTIME of idle_before (a pause before the warm-up), steady, and idle (the
     pause before the idle start), and energy (the model alone, `metered` times); `slices` are the parts of
     steady in which only the model ran, `inferences` times.
-    `distance` compares the outputs with the golden ones. `phases` are further times by name, such as connect and tls of
-    an endpoint. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
+    `distance` compares the outputs with the golden ones, `reference` with those of another model. `phases` are further
+    times by name, such as connect and tls of an endpoint. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
     """
 
     probe: str
@@ -130,6 +145,7 @@ class Result:
     facts: Dict[str, Any] = field(default_factory=dict)
     distance: Dict[str, float] = field(default_factory=dict)
     phases: Dict[str, float] = field(default_factory=dict)
+    reference: Dict[str, float] = field(default_factory=dict)
     outputs: List[List[Dict[str, Any]]] = field(default_factory=list)
 
     def to_json(self) -> Dict[str, Any]:
@@ -162,6 +178,6 @@ _KINDS: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], (int, float, type(None))),
     **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], (int, float, type(None))),
     **dict.fromkeys(["latencies", "corrected", "outputs", "slices"], (list,)),
-    **dict.fromkeys(["facts", "distance", "phases", "kernels", "witnesses", "windows"], (dict,)),
+    **dict.fromkeys(["facts", "distance", "phases", "reference", "kernels", "witnesses", "windows"], (dict,)),
     **dict.fromkeys(["inferences", "metered"], (int,)),
 }

@@ -27,9 +27,10 @@ if "edgemon" not in sys.modules:
     sys.modules["edgemon"] = package
 
 from edgemon.probe import golden, measure  # noqa: E402 - the package above comes first
+from edgemon.probe.inputs import alike  # noqa: E402
 from edgemon.probe.kernels import kernels  # noqa: E402
 from edgemon.probe.measure import timed  # noqa: E402
-from edgemon.probe.result import Ended, Outcome, Request  # noqa: E402
+from edgemon.probe.result import BusyError, Ended, Outcome, Request  # noqa: E402
 from edgemon.probe.witness import Witness, peak_memory  # noqa: E402
 
 BEFORE, PATIENCE = 1.0, 0.05
@@ -66,6 +67,9 @@ def main() -> None:
         phases(request, report, answer)
         answer["peak_memory"] = peak_memory() - answer.pop("held", 0)
         dissect(request, answer["facts"])  # when all is measured: it is no part of what the model costs
+    except BusyError as error:
+        answer["outcome"], answer["detail"] = Outcome.SKIPPED.value, str(error)
+        report.stage = "device_busy"
     except MemoryError as error:
         answer["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
     except Exception as error:  # noqa: BLE001 - seam: whatever an engine raises is an answer
@@ -98,6 +102,25 @@ def step_back(memory: int) -> None:
 
 def phases(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     """Run the phases in order, filling `answer` as they end so that a failure keeps what was measured."""
+    runtime = ready(request, report, answer)
+    if request.until:
+        answer["outcome"] = Outcome.OK.value
+    elif hasattr(runtime, "run"):
+        report.begin("run")
+        answer.update(runtime.run())
+        check(request, runtime, answer)
+    else:
+        infer = runtime.infer()
+        report.begin("first")
+        answer["first_seconds"] = timed(infer)
+        report.begin("check")
+        check(request, runtime, answer)
+        times(request, report, runtime, infer, answer)
+        extras(request, report, runtime, answer["facts"])
+
+
+def ready(request: Request, report: Report, answer: Dict[str, Any]) -> Any:
+    """A runtime that has imported its engine and loaded the model, or as far as the request wants."""
     report.begin("import")
     began = measure.TOOLS.clock()
     runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
@@ -105,23 +128,20 @@ def phases(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     answer["import_seconds"] = measure.TOOLS.clock() - began
     getattr(runtime, "stages", _nothing)(report.begin)
     answer["facts"] = {"runtime_version": runtime.version()}
-    if request.until == "import" and hasattr(runtime, "sees"):
-        answer["facts"].update(runtime.sees())
-    if request.until != "import":
-        report.begin("load")
-        try:
-            answer["load_seconds"] = timed(runtime.load)
-        finally:
-            answer["phases"] = getattr(runtime, "phases", {})
-        answer["facts"].update(runtime.facts())
-    if request.until:
-        answer["outcome"] = Outcome.OK.value
-        return
-    infer = runtime.infer()
-    report.begin("first")
-    answer["first_seconds"] = timed(infer)
-    report.begin("check")
-    check(request, runtime, answer)
+    if request.until == "import":
+        answer["facts"].update(getattr(runtime, "sees", dict)())
+        return runtime
+    report.begin("load")
+    try:
+        answer["load_seconds"] = timed(runtime.load)
+    finally:
+        answer["phases"] = getattr(runtime, "phases", {})
+    answer["facts"].update(runtime.facts())
+    return runtime
+
+
+def times(request: Request, report: Report, runtime: Any, infer: Callable[[], Any], answer: Dict[str, Any]) -> None:
+    """A pause, the warm-up, the steady phase, the model alone where its energy is metered, a pause, an idle start."""
     report.begin("warmup")
     windows = answer.setdefault("windows", {})
     if request.idle:
@@ -138,9 +158,16 @@ def phases(request: Request, report: Report, answer: Dict[str, Any]) -> None:
     if request.idle:
         windows["idle"] = measure.pause(request.idle)
     answer["idle_seconds"] = timed(infer)
+
+
+def extras(request: Request, report: Report, runtime: Any, facts: Dict[str, Any]) -> None:
+    """What is asked for now and then, after all that is timed."""
+    if request.profile and hasattr(runtime, "profile"):
+        report.begin("profile")
+        facts["executed"] = runtime.profile()
     if request.faults and hasattr(runtime, "faults"):
         report.begin("faults")
-        answer["facts"]["faults"] = runtime.faults()
+        facts["faults"] = runtime.faults()
 
 
 def dissect(request: Request, facts: Dict[str, Any]) -> None:
@@ -176,11 +203,16 @@ def check(request: Request, runtime: Any, answer: Dict[str, Any]) -> None:
         answer["outputs"] = outputs
     if not golden.finite(outputs):
         answer["outcome"], answer["detail"] = Outcome.WRONG_OUTPUT.value, "the output holds NaN or infinity"
-    elif any(request.golden) and request.golden_digest == answer["facts"].get("model_sha256", ""):
-        answer["distance"] = golden.distance(outputs, request.golden)
+        return
+    facts, top_k = answer["facts"], request.tolerance.top_k
+    model, inputs = facts.get("model_sha256", ""), facts.get("inputs", "")
+    if any(request.golden) and request.golden_digest == model and request.golden_inputs in {"", inputs}:
+        answer["distance"] = golden.distance(outputs, request.golden, top_k)
         reason = golden.wrong(answer["distance"], request.tolerance)
         if reason:
             answer["outcome"], answer["detail"] = Outcome.WRONG_OUTPUT.value, reason
+    if any(request.reference) and alike(inputs, request.reference_inputs):
+        answer["reference"] = golden.between(outputs, request.reference, top_k)
 
 
 def _nothing(*_: Any) -> None:

@@ -19,7 +19,7 @@ from edgemon.errors import ConfigError
 from edgemon.schema import json_schema, load, validate
 from tests.config.test_config import BAD, GOOD
 
-UNSEEN = {"hosts"}
+UNSEEN = {"compare", "hosts"}
 """Bad files in which a JSON Schema can see nothing wrong."""
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemon.probe.golden import distance, finite, tensor, wrong
+from edgemon.probe.golden import LONGEST, TOP, between, distance, finite, plain, tensor, wrong
 from edgemon.probe.result import Tolerance
+from edgemon.probe.supervisor import ANSWER
 
 NUMBERS = st.floats(-1e6, 1e6, width=32)
 VECTORS = st.lists(NUMBERS, min_size=1, max_size=20)
@@ -116,3 +120,80 @@ def test_empty_tensors_agree() -> None:
     measured = distance(one(), one())
     assert (measured["max_abs"], measured["top1"]) == (0.0, 0.0)
     assert wrong(measured, Tolerance()) == ""
+
+
+# top k
+
+
+def test_topk_is_the_share_of_the_largest_that_are_no_longer_among_them() -> None:
+    golden = one(9.0, 8.0, 7.0, 6.0, 1.0, 0.0)
+    assert distance(one(8.0, 9.0, 7.0, 6.0, 1.0, 0.0), golden, 4)["topk"] == 0.0, "their order does not count"
+    assert distance(one(9.0, 8.0, 7.0, 0.0, 1.0, 6.0), golden, 4)["topk"] == 0.25
+    assert distance(one(0.0, 1.0, 6.0, 7.0, 8.0, 9.0), golden, 2)["topk"] == 1.0
+
+
+def test_agreement_of_the_largest_counts_only_when_asked_for() -> None:
+    measured = distance(one(9.0, 8.0, 7.0, 0.0, 1.0, 6.0), one(9.0, 8.0, 7.0, 6.0, 1.0, 0.0), 4)
+    tolerant = Tolerance(max_abs=10, cosine=-1, top_k=4)
+    assert wrong(measured, tolerant) == ""
+    said = wrong(measured, replace(tolerant, agreement=0.9))
+    assert said == "75 % of the 4 largest elements stayed among them, allowed from 90 %"
+    assert wrong(measured, replace(tolerant, agreement=0.75)) == ""
+
+
+# large outputs
+
+
+def test_a_large_output_is_kept_as_an_even_sample_with_the_places_of_its_largest() -> None:
+    array = np.random.RandomState(0).random_sample(1_000_000).astype("float32")
+    kept = plain(np, "y", array)
+    assert kept["shape"] == [1_000_000]
+    assert kept["sha256"] == hashlib.sha256(array.tobytes()).hexdigest()
+    assert len(kept["values"]) <= LONGEST
+    assert kept["values"] == array[:: kept["step"]].tolist()
+    assert kept["top"] == np.argsort(-array, kind="stable")[:TOP].tolist()
+
+
+@pytest.mark.parametrize("tensors", [1, 10, 64])
+def test_all_outputs_of_all_inputs_together_stay_bounded(tensors: int) -> None:
+    inputs, array = 16, np.random.RandomState(0).random_sample(100_000)
+    one_tensor = plain(np, "y", array, inputs * tensors)
+    assert len(json.dumps([[one_tensor] * tensors] * inputs)) < ANSWER / 2
+
+
+def test_one_element_that_becomes_the_largest_of_a_large_output_is_seen_though_it_is_not_in_the_sample() -> None:
+    array = np.random.RandomState(0).random_sample(100_000).astype("float32")
+    golden = plain(np, "y", array)
+    array[golden["step"] + 1] = 2.0
+    measured = distance([[plain(np, "y", array)]], [[golden]])
+    assert (measured["bits"], measured["max_abs"]) == (1.0, 0.0)
+    assert measured["top1"] == 1.0
+    assert measured["topk"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_one_nan_anywhere_in_a_large_output_is_seen(bad: float) -> None:
+    array: Any = np.zeros(100_000, "float32")
+    array[54321] = bad
+    assert not finite([[plain(np, "y", array)]])
+
+
+def test_samples_taken_in_other_steps_are_not_compared() -> None:
+    array = np.random.RandomState(0).random_sample(100_000)
+    assert distance([[plain(np, "y", array)]], [[plain(np, "y", array, 64)]]) == {}
+
+
+def test_quantised_values_are_compared_as_real_ones() -> None:
+    kept = plain(np, "y", np.array([0, 128, 255], "uint8"), 1, 0.5, 128)
+    assert kept["values"] == [-64.0, 0.0, 63.5]
+    assert kept["dtype"] == "uint8"
+
+
+# variants of one model
+
+
+def test_variants_are_compared_in_order_whatever_their_tensors_are_called() -> None:
+    ours, theirs = one(1.0, 2.0, name="y"), one(1.0, 2.1, name="StatefulPartitionedCall:0")
+    assert distance(ours, theirs) == {}
+    assert between(ours, theirs)["max_abs"] == pytest.approx(0.1 / 2.1)
+    assert between(ours, one(1.0)) == {}

@@ -253,7 +253,13 @@ def test_outputs_of_both_seeds_are_recorded_and_match_when_they_are_golden_the_n
     golden = ask(model="m", seeds=[0, 1], golden=plain.outputs, golden_digest=plain.facts["model_sha256"])
     again = supervisor.run(golden)
     assert (again.outcome, again.outputs) == (Outcome.OK, [])
-    assert again.distance == {"bits": 0.0, "max_abs": 0.0, "cosine": pytest.approx(0.0, abs=1e-9), "top1": 0.0}
+    assert again.distance == {
+        "bits": 0.0,
+        "max_abs": 0.0,
+        "cosine": pytest.approx(0.0, abs=1e-9),
+        "top1": 0.0,
+        "topk": 0.0,
+    }
     wrong = supervisor.run(replace(golden, options={"behaviour": "wrong"}))
     assert wrong.outcome is Outcome.WRONG_OUTPUT
     assert "of the golden range, allowed 0.05" in wrong.detail

@@ -13,8 +13,10 @@ import pytest
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome
 from tests import servers
+from tests.peers import venv
 from tests.probe import EMBEDDED, ask
 
+HOME = Path(supervisor.__file__).parents[1]
 PYTHONS = sorted(Path("~/.pyenv/versions").expanduser().glob("*/bin/python"))
 OLD_ENGINE = "onnxruntime==1.19.2"
 """The last release for Python 3.8, as on Ubuntu 20.04 and JetPack 5."""
@@ -41,6 +43,18 @@ def test_the_worker_runs_in_every_python_from_3_8_on_and_older_ones_are_named(py
         assert (old if found >= (3, 6) else "SyntaxError") in result.detail
 
 
+@pytest.mark.parametrize(
+    "python", PYTHONS or [pytest.param("", marks=pytest.mark.skip("no ~/.pyenv/versions"))], ids=str
+)
+def test_every_runtime_and_what_it_imports_compiles_in_every_python_from_3_8_on(python: Path) -> None:
+    if version(python) < (3, 8):
+        pytest.skip("too old")
+    files = [*HOME.glob("runtimes/*.py"), *HOME.glob("probe/[!s]*.py")]
+    program = "import sys; [compile(open(path).read(), path, 'exec') for path in sys.argv[1:]]"
+    done = subprocess.run([python, "-c", program, *files], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_python_without_the_engine_is_named() -> None:
     without = [python for python in PYTHONS if version(python) >= (3, 8) and not has_engine(python)]
     if not without:
@@ -55,23 +69,17 @@ def has_engine(python: Path) -> bool:
     return subprocess.run([python, "-c", program], check=False).returncode == 0
 
 
-@pytest.fixture(scope="session")
-def old_engine(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Python 3.8 with ONNX Runtime 1.19.2."""
+def old_python() -> str:
+    """A Python 3.8."""
     found = [str(python) for python in PYTHONS if version(python) == (3, 8)]
     python = found[0] if found else shutil.which("python3.8")
-    if not python:
-        pytest.skip("there is no Python 3.8 here")
-    where = str(tmp_path_factory.mktemp("old") / "venv")
-    subprocess.run([python, "-m", "venv", where], check=True, capture_output=True)
-    new = f"{where}/bin/python"
-    pip = [new, "-m", "pip", "install", "--quiet", "--no-deps", OLD_ENGINE, "numpy==1.24.4"]
-    try:
-        subprocess.run(pip, check=True, capture_output=True, text=True, timeout=180)
-    except subprocess.SubprocessError as error:
-        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        pytest.skip(f"{OLD_ENGINE} cannot be had: {said[-1] if said else error}")
-    return new
+    return python or pytest.skip("there is no Python 3.8 here")
+
+
+@pytest.fixture(scope="session")
+def old_engine() -> str:
+    """A Python 3.8 with ONNX Runtime 1.19.2."""
+    return venv("onnxruntime-1.19", old_python(), OLD_ENGINE, "numpy==1.24.4")
 
 
 @pytest.mark.peer
@@ -100,3 +108,12 @@ def test_endpoints_are_probed_and_hostile_ones_named_by_every_python_from_3_8_on
         result = supervisor.run(servers.ask(server), str(python))
     assert (result.outcome, result.stage) == (Outcome.FAILED, "ready")
     assert result.detail.endswith("the connection ended in the middle of the answer")
+
+
+@pytest.mark.peer
+def test_openvino_2023_3_on_python_3_8_runs_and_tells_what_executes() -> None:
+    python = venv("openvino-2023", old_python(), "openvino==2023.3.0", "numpy==1.24.4")
+    result = supervisor.run(ask("openvino", model=EMBEDDED, options={"device": "AUTO:NPU,CPU"}), python)
+    assert (result.outcome, result.detail) == (Outcome.OK, "")
+    assert result.facts["runtime_version"].startswith("2023.3")
+    assert (result.facts["requested"], result.facts["executed"]) == (["NPU", "CPU"], {"CPU": 1.0})

@@ -46,7 +46,13 @@ def embedded(**fields: Any) -> Request:
 def test_the_embedded_model_matches_its_golden_outputs_to_the_bit_for_both_seeds() -> None:
     result = supervisor.run(embedded(record=True))
     assert (result.outcome, result.detail) == (Outcome.OK, "")
-    assert result.distance == {"bits": 0.0, "max_abs": 0.0, "cosine": pytest.approx(0, abs=1e-9), "top1": 0.0}
+    assert result.distance == {
+        "bits": 0.0,
+        "max_abs": 0.0,
+        "cosine": pytest.approx(0, abs=1e-9),
+        "top1": 0.0,
+        "topk": 0.0,
+    }
     assert len(result.outputs) == 2
     assert result.outputs[0] != result.outputs[1]
 
@@ -94,7 +100,7 @@ def test_shapes_are_given_to_open_inputs_and_recorded(tmp_path: Path) -> None:
     result = probe(model, shapes={"x": [2, 3, 4]}, record=True)
     assert result.outcome is Outcome.OK
     assert result.outputs[0][0]["shape"] == [2, 3, 4]
-    assert result.facts["options"]["shapes"] == {"x": [2, 3, 4]}
+    assert result.facts["inputs"] == "seeded real 2x3x4"
 
 
 def test_an_open_batch_is_one(tmp_path: Path) -> None:
