@@ -57,7 +57,7 @@ def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bo
     yield inference.PROBE_RUN_DELAY(result.run_delay, name)
     yield inference.PROBE_STEAL(result.witnesses.get("steal"), name)
     for kernel, seconds in result.kernels.items():
-        yield inference.PROBE_REFERENCE(seconds, name, kernel)
+        yield inference.PROBE_KERNEL(seconds, name, kernel)
     yield inference.PROBE_MEMORY(result.peak_memory, name)
     for stage, key in {"assigned": "placement", "executed": "executed"}.items():
         for provider, share in (facts.get(key) or {}).items():
@@ -102,7 +102,7 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
     yield from _changes(finding.verdict, name, "pinned" if finding.baseline else "rolling")
     yield inference.PROBE_RELATIVE(finding.verdict.relative, name)
     for kernel, slowdown in finding.verdict.references.items():
-        yield inference.PROBE_REFERENCE_SLOWDOWN(slowdown, name, kernel)
+        yield inference.PROBE_KERNEL_SLOWDOWN(slowdown, name, kernel)
     if finding.validity:
         for grade in Grade:
             yield inference.PROBE_VALIDITY(float(grade is finding.validity.grade), name, grade.value)

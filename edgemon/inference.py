@@ -100,15 +100,15 @@ PROBE_STEAL = Metric(
     "Share of the CPUs' busy time that the hypervisor took during the steady phase.",
     ("probe",),
 )
-PROBE_REFERENCE = Metric(
-    "edgemon.probe.reference.duration",
+PROBE_KERNEL = Metric(
+    "edgemon.probe.kernel.duration",
     "s",
     GAUGE,
     "Median time of fixed work that alternates with the model: compute (arithmetic), memory (a copy), less run delay.",
     ("probe", "kernel"),
 )
-PROBE_REFERENCE_SLOWDOWN = Metric(
-    "edgemon.probe.reference.slowdown",
+PROBE_KERNEL_SLOWDOWN = Metric(
+    "edgemon.probe.kernel.slowdown",
     "1",
     GAUGE,
     "Time of the fixed work in the recent rounds over the baseline's: the device's own slowdown.",

@@ -236,7 +236,7 @@ def test_readings_tell_the_last_run_and_count_all_of_them(bench: Bench, baseline
     assert found["edgemon.probe.runs"][("test", "ok")] == ENOUGH
     assert sum(found["edgemon.probe.runs"].values()) == ENOUGH
     assert found["edgemon.probe.inference.duration"][("test",)] >= ENOUGH * PROBE.samples
-    assert set(found["edgemon.probe.reference.duration"]) == {("test", "compute"), ("test", "memory")}
+    assert set(found["edgemon.probe.kernel.duration"]) == {("test", "compute"), ("test", "memory")}
     assert sum(found["edgemon.probe.validity"].values()) == 1
     assert [labels for labels, value in found["edgemon.probe.verdict"].items() if value] == [("test", "ok")]
     assert {labels[1] for labels in found["edgemon.probe.duration"]} == {
