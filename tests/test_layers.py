@@ -26,7 +26,7 @@ LAYERS = (
     ("probe.served",),
     ("runtimes", "probe.worker", "probe.supervisor", "models"),
     ("judge.statistics", "judge.placement", "store", "lanes", "energy", "peaks"),
-    ("collect", "judge.baseline", "replay", "gates", "budget", "cadence"),
+    ("collect", "judge.baseline", "replay", "gates", "budget", "cadence", "alerts"),
     ("judge.validity", "judge.compare", "judge.joules"),
     ("judge.epoch", "judge.contrast", "exchange"),
     ("judge.verdict", "archive", "events", "efficiency"),
@@ -46,6 +46,7 @@ SEAMS = {
     "sinks/http.py": 1,
     "lanes.py": 1,
     "sources/jtop.py": 1,
+    "alerts/promql/complain.py": 1,
 }
 SIBLINGS = ("platforms", "runtimes", "sinks")
 

@@ -16,23 +16,26 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 from edgemon import __version__, logs
 from edgemon.capture import load
 from edgemon.config import Config
-from edgemon.errors import CaptureError, ConfigError, EdgemonError
+from edgemon.errors import CaptureError, ConfigError, EdgemonError, ExpressionError
 from edgemon.platforms import Platform, discover
 from edgemon.replay import Replay
 from edgemon.sysfs import Root
+from edgemon.values import Seconds
 
 COMMANDS = (
-    "run", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "capture", "metrics", "config",
+    "run", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "capture", "rules", "metrics",
+    "config",
 )  # fmt: skip
 EXIT = """exit status:
   0   done, and all is well
   1   done, and something is wrong: a probe is degraded or failing, a check or the doctor found problems
-  2   the command line, the configuration or a capture is wrong
+  2   the command line, the configuration, a capture or an expression is wrong
   3   the environment refuses: port in use, state directory locked or read-only
   130 interrupted
 
@@ -98,6 +101,28 @@ def rooted(of: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return of
 
 
+def timed(of: argparse.ArgumentParser, verb: str) -> argparse.ArgumentParser:
+    """Add --for and --every."""
+    of.add_argument("--for", metavar="TIME", dest="span", type=_seconds, help=f"{verb} that long, such as 2m; 1s to 1h")
+    of.add_argument("--every", metavar="TIME", type=_seconds, default=5.0, help="with --for: how often (default: 5s)")
+    return of
+
+
+def moments(chosen: argparse.Namespace) -> Iterator[float]:
+    """Seconds after the first moment, each when it is due; only that one without --for."""
+    began = time.monotonic()
+    for number in range(int((chosen.span or 0.0) / chosen.every) + 1):
+        time.sleep(max(0.0, began + number * chosen.every - time.monotonic()))
+        yield round(time.monotonic() - began, 3) if number else 0.0
+
+
+def _seconds(text: str) -> float:
+    try:
+        return Seconds(1, 3600).parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+
+
 def root(chosen: argparse.Namespace) -> Root:
     """The machine to read: this one, or what --root says."""
     return Replay(load(chosen.root), chosen.root) if chosen.root else Root()
@@ -137,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.to_stderr("warning")
     try:
         return _act(arguments)
-    except ConfigError as error:
+    except (ConfigError, ExpressionError) as error:
         return _say("\n".join(error.problems), 2)
     except CaptureError as error:
         return _say(str(error), 2)
