@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from edgemon import cli, exchange
@@ -12,6 +14,7 @@ from edgemon.archive import Archive
 from edgemon.cli.probe import prepare
 from edgemon.cli.probe import rounds as run_rounds
 from edgemon.errors import SetupError
+from edgemon.finding import Finding
 from edgemon.identity import device
 from edgemon.judge.baseline import ROUNDS, Baseline, record
 from edgemon.judge.epoch import ENOUGH
@@ -59,10 +62,22 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _record(chosen: argparse.Namespace) -> int:
     prober, archive = prepare(chosen)
-    found = [one.result for one in run_rounds(prober, chosen.rounds, record=True)]
+    findings = run_rounds(prober, chosen.rounds, record=True)
+    found = [one.result for one in findings]
     if found[-1].outcome is not Outcome.OK:
         raise SetupError(f"no baseline recorded: {found[-1].outcome.value}: {found[-1].detail}")
-    return _keep(archive, found)
+    status = _keep(archive, found)
+    _warn(findings)
+    return status
+
+
+def _warn(findings: Sequence[Finding]) -> None:
+    """Say what disturbed the rounds: the baseline is what all later ones are held against."""
+    doubts = Counter(reason for one in findings if one.validity for reason in one.validity.reasons)
+    for reason, count in doubts.most_common():
+        print(f"edgemon: {count} of {len(findings)} rounds were {reason.replace('_', ' ')}", file=sys.stderr)
+    if doubts:
+        print("edgemon: the baseline is kept; record it again once the device is quiet and cool", file=sys.stderr)
 
 
 def _accept(chosen: argparse.Namespace) -> int:
