@@ -30,7 +30,7 @@ from edgemon.probing import Energy, Probing
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Site
 from edgemon.sinks.prometheus import Exposition
-from edgemon.store import Store
+from edgemon.store import Snapshot, Store
 from edgemon.survey import Scout
 from edgemon.sysfs import Root
 from edgemon.wire import limits, listen
@@ -85,7 +85,8 @@ class Daemon:
         self._cleanup.callback(listener.close)
         self._archive = Archive(state)
         self._cleanup.callback(self._archive.close)
-        self._probing = Probing(self._store, self._archive, self._root, state, Energy(self._meter, self._briskly))
+        energy = Energy(self._meter, self._briskly)
+        self._probing = Probing(self._store, self._archive, self._root, state, energy, self._observe)
         site = Site(Exposition(lambda: self._store.snapshot), self.overview, self.stuck, self.ready)
         self._server = Server(listener, site, limits())
         self._plan()
@@ -171,6 +172,12 @@ class Daemon:
         if collector and (changed := scout.look()):
             log.info("platforms changed: %s", ", ".join(changed))
             collector.adopt(scout.here)
+
+    def _observe(self) -> Snapshot:
+        """Read what is due, for the conditions of a probe's run."""
+        if self._collector:
+            self._collector.sweep()
+        return self._store.commit()
 
     def _sample(self) -> None:
         if self._collector:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgemon import config, inference
+from edgemon.judge import diagnosis
 from edgemon.judge.baseline import Baseline
+from edgemon.judge.diagnosis import Cause
 from edgemon.judge.statistics import bounds, enough, median, quantile
 from edgemon.judge.validity import Grade, Validity
 from edgemon.judge.verdict import CAUSES, State, Verdict
@@ -20,7 +22,7 @@ PERCENTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A result, what it ran on, the verdict on it, and how far the run itself can be trusted."""
+    """A result, what it ran on, the verdict on it with its causes, and how far the run itself can be trusted."""
 
     result: Result
     key: Mapping[str, str]
@@ -28,6 +30,7 @@ class Finding:
     verdict: Verdict
     baseline: Baseline | None
     validity: Validity | None = None
+    causes: tuple[Cause, ...] = ()
 
 
 def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bool = False) -> Iterator[Reading]:
@@ -98,7 +101,9 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
         yield inference.PROBE_VERDICT(float(state is finding.verdict.state), name, state.value)
     for cause in CAUSES:
         if cause == finding.verdict.cause:
-            yield inference.PROBE_CAUSE(1.0, name, cause)
+            yield inference.PROBE_CAUSE(1.0, name, cause, "")
+    for one in finding.causes:
+        yield inference.PROBE_CAUSE(1.0, name, one.name, one.strength.value)
     yield from _changes(finding.verdict, name, "pinned" if finding.baseline else "rolling")
     yield inference.PROBE_RELATIVE(finding.verdict.relative, name)
     for kernel, slowdown in finding.verdict.references.items():
@@ -129,8 +134,9 @@ def _changes(verdict: Verdict, name: str, against: str) -> Iterator[Reading]:
 
 
 def sentence(finding: Finding) -> str:
-    """A finding in one line, with the probe and the state of its verdict."""
-    return f"{finding.result.probe}: {finding.verdict.state.value}: {summary(finding)}"
+    """A finding in one line, with the probe, the state of its verdict and its causes."""
+    why = diagnosis.summary(finding.causes)
+    return f"{finding.result.probe}: {finding.verdict.state.value}: {summary(finding)}{f'; {why}' if why else ''}"
 
 
 def summary(finding: Finding) -> str:

@@ -161,7 +161,14 @@ PROBE_VERDICT = Metric(
     "1 for the verdict: ok, improved, undecided, degraded, failing.",
     ("probe", "state"),
 )
-PROBE_CAUSE = Metric("edgemon.probe.cause", "", GAUGE, "1 for the cause the verdict names.", ("probe", "cause"))
+PROBE_CAUSE = Metric(
+    "edgemon.probe.cause",
+    "",
+    GAUGE,
+    "1 for each cause of a verdict that is not ok, by strength: certain, likely, possible (CAUSES.md); without one "
+    "for what the verdict rests on.",
+    ("probe", "cause", "strength"),
+)
 PROBE_SLOWDOWN = Metric(
     "edgemon.probe.slowdown",
     "1",

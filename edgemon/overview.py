@@ -32,8 +32,9 @@ def _probe(name: str, finding: Finding | None, held: Held | None) -> Row:
     waits = f"waiting: {held}" if held else ""
     if finding is None:
         return Row(name, "waiting", waits or "has not run yet")
-    text = f"{summary(finding)}; {waits}" if waits else summary(finding)
-    return Row(name, finding.verdict.state.value, text, finding.verdict.advice)
+    text, causes = summary(finding), tuple(str(one) for one in finding.causes)
+    advice = finding.verdict.advice
+    return Row(name, finding.verdict.state.value, f"{text}; {waits}" if waits else text, advice, causes)
 
 
 def _row(name: str, states: dict[str, State]) -> Row:

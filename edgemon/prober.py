@@ -16,10 +16,14 @@ from typing import Any
 from edgemon import config, efficiency, inference
 from edgemon import endpoint as served
 from edgemon.archive import Archive, alone
+from edgemon.conditions import Conditions, typical
 from edgemon.energy import Meter, total
 from edgemon.finding import Finding, energy_readings, result_readings, verdict_readings
 from edgemon.identity import device
-from edgemon.judge.baseline import Baseline, Round, differences, fingerprint, key_of, round_of
+from edgemon.judge.baseline import Baseline, Round, conditions, differences, fingerprint, key_of, round_of
+from edgemon.judge.case import NOTHING, Case
+from edgemon.judge.diagnosis import diagnose
+from edgemon.judge.epoch import MOST, RECENT
 from edgemon.judge.joules import joules
 from edgemon.judge.validity import usable, validity
 from edgemon.judge.verdict import interval, judge
@@ -28,7 +32,9 @@ from edgemon.peaks import Device, device_of
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result, Tolerance
 from edgemon.sketch import Sketch
+from edgemon.store import Snapshot
 from edgemon.sysfs import Root
+from edgemon.watch import watched
 
 log = logging.getLogger("edgemon.prober")
 
@@ -110,6 +116,7 @@ class Prober:
         self.finding: Finding | None = None
         self._archive, self._root, self._state, self._meter = archive, root, state, meter
         self._metered = -math.inf
+        self._seen: deque[tuple[str, Conditions]] = deque(maxlen=RECENT + MOST)
         self._rounds: deque[Round] | None = None
         self._runs: Counter[Outcome] = Counter()
         self._skipped: Counter[str] = Counter()
@@ -122,6 +129,8 @@ class Prober:
         """What the platforms read of this device, for its peak; nothing unless somebody gives it."""
         self._told: float | None = None
         self._executed: tuple[tuple[str, Any], dict[str, float | None]] | None = None
+        self.look: Callable[[], Snapshot] | None = None
+        """Reads the device before, during and after a run; nobody does unless somebody gives it."""
 
     def run(self, cancel: threading.Event | None = None, record: bool = False, faults: bool | None = None) -> Finding:
         """Probe now, judge, remember. When another process probes on this state directory the turn is skipped.
@@ -134,7 +143,8 @@ class Prober:
             baseline = self._archive.baseline(self.name)
             if held:
                 asked = self._request(baseline, record, turn if faults is None else faults)
-                result = self._dissected(self._with_joules(supervisor.run(asked, self.probe.python, cancel)))
+                result = watched(lambda: supervisor.run(asked, self.probe.python, cancel), self.look)
+                result = self._dissected(self._with_joules(result))
             else:
                 result = Result(self.name, Outcome.SKIPPED, "another edgemon probes on this device", "busy")
         finding = self.judge(result)
@@ -177,9 +187,28 @@ class Prober:
         baseline = self._archive.baseline(self.name, mark)
         rounds = self._history()
         if result.outcome is Outcome.OK and usable(result):
-            rounds.append(round_of(result, mark))
+            self._remember(rounds, mark, result)
         verdict = judge(result, list(rounds), baseline, key, self.probe.effect)
-        return Finding(result, key, mark, verdict, baseline, validity(result, baseline))
+        recent = [one for one in rounds if one.fingerprint == mark][-RECENT:]
+        now, before = self._conditions(result, mark)
+        causes = diagnose(Case(result, verdict, baseline, key, recent, now, before))
+        verdict = replace(verdict, advice=causes[0].step) if causes else verdict
+        return Finding(result, key, mark, verdict, baseline, validity(result, baseline), causes)
+
+    def _conditions(self, result: Result, mark: str) -> tuple[Conditions, Conditions]:
+        """Those of the recent rounds, which the verdict is on, or of a run that is none; and of the rounds before."""
+        seen = [one for other, one in self._seen if other == mark]
+        before = typical(seen[:-RECENT]) if seen[:-RECENT] else NOTHING
+        if result.outcome is Outcome.OK and seen:
+            return typical(seen[-RECENT:]), before
+        return conditions([result]) or NOTHING, before
+
+    def _remember(self, rounds: deque[Round], mark: str, result: Result) -> None:
+        """One more round, with its conditions."""
+        rounds.append(round_of(result, mark))
+        seen = conditions([result])
+        if seen:
+            self._seen.append((mark, seen))
 
     def _dissected(self, result: Result) -> Result:
         """The result with what its model is made of, which a worker tells once for each digest."""
@@ -201,11 +230,10 @@ class Prober:
 
     def _history(self) -> deque[Round]:
         if self._rounds is None:
-            kept = self._archive.results(self.name, REMEMBERED)
-            rounds = (
-                round_of(result, mark) for mark, result in kept if result.outcome is Outcome.OK and usable(result)
-            )
-            self._rounds = deque(rounds, maxlen=REMEMBERED)
+            self._rounds = deque(maxlen=REMEMBERED)
+            for mark, result in self._archive.results(self.name, REMEMBERED):
+                if result.outcome is Outcome.OK and usable(result):
+                    self._remember(self._rounds, mark, result)
         return self._rounds
 
     def _note(self, finding: Finding) -> None:

@@ -28,6 +28,7 @@ from edgemon.values import duration
 
 log = logging.getLogger("edgemon")
 
+Look = Callable[[], Snapshot]
 SAMPLED = 0.25
 """Seconds in which power is sampled once more after a run."""
 
@@ -50,10 +51,13 @@ class Energy:
 class Probing:
     """Runs the probes of the configuration in force when their plans say so."""
 
-    def __init__(self, store: Store, archive: Archive, root: Root, state: str, energy: Energy) -> None:
+    def __init__(
+        self, store: Store, archive: Archive, root: Root, state: str, energy: Energy, look: Look | None = None
+    ) -> None:
         self.lane = Lane("probing")
         self.probers: list[Prober] = []
-        self._store, self._archive, self._root, self._state, self._energy = store, archive, root, state, energy
+        self._store, self._archive, self._root, self._state = store, archive, root, state
+        self._energy, self._look = energy, look
         self._schedule = Schedule(instance(root))
         self._events, self._started, self._seen = Events(), False, False
         self._swap, self.cancel = threading.Lock(), threading.Event()
@@ -72,7 +76,7 @@ class Probing:
                 for name, probe in settings.probes.items()
             ]
             for one in self.probers:
-                one.hardware = self._store.readings
+                one.hardware, one.look = self._store.readings, self._look
             for name in before.keys() - settings.probes.keys():
                 self._store.put(f"probe.{name}", ())
             self._schedule.follow(settings, fresh)

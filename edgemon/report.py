@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgemon.finding import PERCENTILES, Finding
+from edgemon.judge import diagnosis
 from edgemon.judge.placement import refused, shares
 from edgemon.judge.statistics import bounds, enough, median, quantile
 from edgemon.judge.validity import Validity
@@ -24,10 +25,20 @@ def text(finding: Finding, efficient: Sequence[tuple[str, str]] = ()) -> str:
     lines += [("verdict", f"{verdict.state.value}: {verdict.text}")] + [
         (f"  {k}", v) for k, v in verdict.evidence.items()
     ]
-    lines += [("next", verdict.advice)] if verdict.advice else []
+    lines += causes(finding)
+    lines += [("next", verdict.advice)] if verdict.advice and not finding.causes else []
     lines += [*moved(verdict), *trusted(finding.validity), *measured(result), *efficient, *ran(finding)]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}} {value}" for name, value in lines)
+
+
+def causes(finding: Finding) -> Iterator[tuple[str, str]]:
+    """Why, each with its witnesses and where they were read."""
+    for one in finding.causes:
+        yield "cause", f"{one.name}, {one.strength.value}: {one.meaning}"
+        for name, witnesses in (("  for", one.witnesses), ("  against", one.against)):
+            yield from ((name, f"{witness}  [{witness.source}]") for witness in witnesses)
+        yield "  next", one.step
 
 
 def moved(verdict: Verdict) -> list[tuple[str, str]]:
@@ -152,6 +163,8 @@ def plain(finding: Finding) -> dict[str, object]:
             "epoch": {"since": verdict.turn.since, "change": verdict.turn.change.ratio} if verdict.turn else None,
             "references": dict(verdict.references),
             "evidence": dict(verdict.evidence),
+            "causes": [one.to_json() for one in finding.causes],
+            "summary": diagnosis.summary(finding.causes),
             "advice": verdict.advice,
         },
     }

@@ -27,12 +27,17 @@ ENV = {**os.environ, "PYTHONPATH": str(HERE)}
 FINDING = {
     "probe", "outcome", "detail", "stage", "at", "boottime", "import_seconds", "load_seconds", "first_seconds",
     "idle_seconds", "latencies", "corrected", "run_delay", "kernels", "witnesses", "windows", "slices", "inferences",
-    "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases", "reference",
+    "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases", "reference", "conditions",
     "fingerprint", "key", "validity", "verdict",
 }  # fmt: skip
-VERDICT = {"state", "cause", "text", "slowdown", "bounds", "relative", "references", "drift", "epoch", "evidence",
-           "advice"}  # fmt: skip
-BASELINE = {"probe", "fingerprint", "key", "rounds", "placement", "golden", "at", "references", "kernels", "joules"}
+VERDICT = {
+    "state", "cause", "text", "slowdown", "bounds", "relative", "references", "drift", "epoch", "evidence", "causes",
+    "summary", "advice",
+}  # fmt: skip
+BASELINE = {
+    "probe", "fingerprint", "key", "rounds", "placement", "golden", "at", "references", "kernels", "joules",
+    "conditions",
+}  # fmt: skip
 SENSOR = {"sensor", "state", "seconds", "errors", "detail", "readings"}
 
 
@@ -342,6 +347,10 @@ def test_a_probe_that_does_not_deliver_is_exit_1(
     data = strict(ran.stdout)
     assert (ran.returncode, data["outcome"], data["verdict"]["state"]) == (1, outcome, "failing")
     assert set(data) == FINDING
+    assert data["conditions"]["looks"] >= 2
+    first = data["verdict"]["causes"][0]
+    assert set(first) == {"name", "strength", "meaning", "witnesses", "next"}
+    assert data["verdict"]["summary"].startswith(f"{first['strength']} {first['name']}: ")
     archive = Archive(str(tmp_path / "state"))
     assert len(archive.results("bad")) == 1
     archive.close()
@@ -356,6 +365,11 @@ def test_a_probe_for_people_says_outcome_verdict_and_what_ran(typed: Callable[..
     failed = typed("probe", "failing", "--config", path)
     assert failed.returncode == 1
     assert re.search(r"^outcome +failed: told to raise$", failed.stdout, re.MULTILINE)
+    assert re.search(
+        r"^cause +unexplained, possible: .*\n  for +failed: told to raise  \[edgemon_probe_verdict{",
+        failed.stdout,
+        re.MULTILINE,
+    )
 
 
 def test_a_baseline_is_recorded_shown_listed_and_removed(typed: Callable[..., Said], path: str, tmp_path: Path) -> None:

@@ -6,23 +6,21 @@ import argparse
 import atexit
 import difflib
 import json
+import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 
 from edgemon import cli, config, efficiency
 from edgemon.archive import Archive
-from edgemon.collect import Collector, take
+from edgemon.collect import Collector
 from edgemon.energy import Meter
 from edgemon.errors import ConfigError
 from edgemon.finding import Finding
 from edgemon.gates import Pressure, View, closed
 from edgemon.judge.epoch import ENOUGH
 from edgemon.judge.verdict import State
-from edgemon.metric import Reading
-from edgemon.platforms import Platform
 from edgemon.probe.result import Outcome
 from edgemon.prober import Prober
 from edgemon.report import plain, text
@@ -48,30 +46,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
 def run(chosen: argparse.Namespace) -> int:
     """Run the rounds and print the last finding."""
     prober, archive = prepare(chosen)
-    note(chosen, prober.probe)
+    note(chosen, prober)
     finding = rounds(prober, chosen.rounds, faults=chosen.faults)[-1]
     archive.close()
     print(json.dumps(plain(finding), indent=2) if chosen.json else text(finding, used(prober, finding)))
     return 1 if finding.verdict.state in {State.DEGRADED, State.FAILING} else 0
 
 
-def note(chosen: argparse.Namespace, probe: config.Probe) -> None:
+def note(chosen: argparse.Namespace, prober: Prober) -> None:
     """Say in a line on standard error what would make the daemon wait now; by hand it is run all the same."""
-    settings = cli.settings(chosen.config)
-    view = View(look(cli.platforms(), settings.sensors.disable), Pressure(), time.localtime())
-    held = ", ".join(str(one) for one in closed(settings.gates, probe, view))
+    view = View(prober.look(), Pressure(), time.localtime()) if prober.look else None
+    gates = cli.settings(chosen.config).gates
+    held = ", ".join(str(one) for one in closed(gates, prober.probe, view)) if view else ""
     if held:
         print(f"edgemon: the daemon would wait now: {held}", file=sys.stderr)
-
-
-def look(known: Mapping[str, Platform], disabled: tuple[str, ...]) -> Snapshot:
-    """What every sensor says now."""
-    root, store = Root(), Store()
-    for platform in present(known, root, disabled):
-        for sensor in platform.sensors:
-            name = f"{platform.name}.{sensor.name}"
-            store.put(name, take(name, sensor, root).readings)
-    return store.commit()
 
 
 def prepare(chosen: argparse.Namespace) -> tuple[Prober, Archive]:
@@ -80,29 +68,27 @@ def prepare(chosen: argparse.Namespace) -> tuple[Prober, Archive]:
     if chosen.name not in settings.probes:
         raise ConfigError([f"there is no probe {chosen.name}{_nearest(chosen.name, settings)}"])
     archive = Archive(settings.state())
-    probe, root = settings.probes[chosen.name], Root()
-    prober = Prober(chosen.name, probe, archive, root, settings.state(), metering(root, settings))
-    prober.hardware = lambda: sensed(root, settings.sensors.disable)
+    probe, root, store, meter = settings.probes[chosen.name], Root(), Store(), Meter()
+    prober = Prober(chosen.name, probe, archive, root, settings.state(), meter)
+    prober.look, prober.hardware = eyes(root, settings, store, meter), store.readings
     return prober, archive
 
 
-def metering(root: Root, settings: config.Config) -> Meter:
-    """A meter that samples the power of this device for as long as the command runs; of nothing, if nothing tells."""
+def eyes(root: Root, settings: config.Config, store: Store, meter: Meter) -> Callable[[], Snapshot]:
+    """A look at the device with sensors of its own; power is sampled for as long as the command runs."""
+    logging.getLogger("edgemon.collect").setLevel(logging.ERROR)  # who asks for a probe need not hear of each sensor
     here = present(cli.platforms(), root, settings.sensors.disable)
-    rails = [replace(one, sensors=tuple(sensor for sensor in one.sensors if sensor.power)) for one in here]
-    meter = Meter()
-    collector = Collector(rails, root, settings.sensors.timeout, interval=1.0, meter=meter)
-    collector.sweep()
+    collector = Collector(here, root, settings.sensors.timeout, store.put, interval=1.0, meter=meter)
+
+    def look() -> Snapshot:
+        collector.sweep()
+        return store.commit()
+
+    look()
     sampling = ExitStack()
     sampling.enter_context(collector.briskly())
     atexit.register(sampling.close)
-    return meter
-
-
-def sensed(root: Root, disabled: tuple[str, ...]) -> list[Reading]:
-    """What every sensor of the platforms here says, once."""
-    sensors = [sensor for platform in present(cli.platforms(), root, disabled) for sensor in platform.sensors]
-    return [reading for sensor in sensors for reading in take(sensor.name, sensor, root).readings]
+    return look
 
 
 def used(prober: Prober, finding: Finding) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from edgemon import catalog, hardware
 from edgemon.doctor import NOTE, OK, PROBLEM, WARNING, Finding, Group, Patient
 from edgemon.inventory import Series
+from edgemon.look import HARMLESS
 
 REMEDIES = {
     "thermal": "cool it: heat sink seated, fan turning, vents free, a cooler place; or a lower power mode",
@@ -14,8 +15,6 @@ REMEDIES = {
     "hardware": "see the vendor's tool for the reason (nvidia-smi -q, dmesg); check the supply and the cooling",
     "software": "find who set the limit: a power mode, locked clocks (nvidia-smi -rgc undoes them), a service",
 }
-HARMLESS = ("fan", "hot-surface-alert", "tcc offset")
-"""What in the name of a cooling device tells that its level slows nothing down."""
 NEAR = 5.0
 """K below a limit from which on a temperature is worth a word."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from edgemon.conditions import Conditions, typical
 from edgemon.digest import digest
 from edgemon.judge.statistics import median
 from edgemon.probe.result import Result
@@ -41,7 +43,8 @@ class Baseline:
     """`key` is what the fingerprint was made of, `rounds` seconds per inference, `golden` the outputs per seed.
 
     `references` are seconds per call of the reference kernels in the same rounds, `kernels` what these were, and
-    `joules` the net energy of an inference, where that was metered.
+    `joules` the net energy of an inference, where that was metered; `conditions` are what the device was like then,
+    None if nobody looked.
     """
 
     probe: str
@@ -54,6 +57,7 @@ class Baseline:
     references: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     kernels: Mapping[str, str] = field(default_factory=dict)
     joules: float | None = None
+    conditions: Conditions | None = None
 
     @property
     def median(self) -> float:
@@ -62,13 +66,14 @@ class Baseline:
 
     def to_json(self) -> dict[str, Any]:
         """The baseline as plain values."""
-        return asdict(self)
+        return {**asdict(self), "conditions": self.conditions.to_json() if self.conditions else None}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Baseline:
         """The inverse of `to_json`."""
         references = {name: tuple(values) for name, values in data.get("references", {}).items()}
-        return Baseline(**{**data, "rounds": tuple(data["rounds"]), "references": references})
+        seen = Conditions.from_json(data["conditions"]) if data.get("conditions") else None
+        return Baseline(**{**data, "rounds": tuple(data["rounds"]), "references": references, "conditions": seen})
 
 
 def shared(references: Iterable[str], kernels: Mapping[str, str], baseline: Baseline) -> tuple[str, ...]:
@@ -141,4 +146,14 @@ def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
         joules=median(metered) if metered else None,
         references={name: tuple(result.kernels[name] for result in results) for name in names},
         kernels={name: last.facts.get("kernels", {}).get(name, "") for name in names},
+        conditions=conditions(results),
     )
+
+
+def conditions(results: Sequence[Result]) -> Conditions | None:
+    """What the device was like in these runs, as far as somebody looked and the disk did not change it."""
+    looked = []
+    for one in results:
+        with suppress(TypeError, ValueError):
+            looked += [Conditions.from_json(one.conditions)] if one.conditions else []
+    return typical(looked) if looked else None

@@ -116,6 +116,7 @@ class Result:
     `windows` are begin and end on CLOCK_BOOTTIME of idle_before (a pause before the warm-up), steady, and idle (the
     pause before the idle start), and energy (the model alone, `metered` times); `slices` are the parts of
     steady in which only the model ran, `inferences` times.
+    `conditions` are what the daemon saw of the device meanwhile (`edgemon.conditions`); the worker leaves them empty.
     `distance` compares the outputs with the golden ones, `reference` with those of another model. `phases` are further
     times by name, such as connect and tls of an endpoint. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
     """
@@ -147,6 +148,7 @@ class Result:
     phases: Dict[str, float] = field(default_factory=dict)
     reference: Dict[str, float] = field(default_factory=dict)
     outputs: List[List[Dict[str, Any]]] = field(default_factory=list)
+    conditions: Dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> Dict[str, Any]:
         """The result as plain values."""
@@ -178,6 +180,7 @@ _KINDS: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], (int, float, type(None))),
     **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], (int, float, type(None))),
     **dict.fromkeys(["latencies", "corrected", "outputs", "slices"], (list,)),
-    **dict.fromkeys(["facts", "distance", "phases", "reference", "kernels", "witnesses", "windows"], (dict,)),
+    **dict.fromkeys(["facts", "distance", "phases", "reference", "kernels"], (dict,)),
+    **dict.fromkeys(["witnesses", "windows", "conditions"], (dict,)),
     **dict.fromkeys(["inferences", "metered"], (int,)),
 }

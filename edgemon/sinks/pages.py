@@ -25,12 +25,13 @@ th { font-weight: 600 } a { color: inherit }
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table: a name, a state of which the colour speaks, and a sentence."""
+    """A line of a table: a name, a state of which the colour speaks, a sentence, why, and what to do."""
 
     name: str
     state: str
     text: str
     advice: str = ""
+    causes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def page(overview: Overview) -> str:
 def _table(rows: Sequence[Row]) -> str:
     lines = [
         f'<tr><th>{escape(row.name)}</th><td><span class="state {escape(row.state)}">{escape(row.state)}</span></td>'
-        f"<td>{escape(row.text)}{_advice(row)}</td></tr>"
+        f"<td>{escape(row.text)}{''.join(f'<br>{escape(one)}' for one in row.causes)}{_advice(row)}</td></tr>"
         for row in rows
     ]
     return f"<table>{''.join(lines)}</table>" if lines else ""

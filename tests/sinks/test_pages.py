@@ -42,7 +42,8 @@ class Reader(HTMLParser):
 
 
 def overview() -> Overview:
-    probes = [Row("default", "degraded", "12 % slower", "look at the fan"), Row("new", "waiting", "has not run yet")]
+    slow = Row("default", "degraded", "12 % slower", "look at the fan", ("likely thermal_throttling: 80 °C",))
+    probes = [slow, Row("new", "waiting", "has not run yet")]
     return Overview("Jetson Orin NX", "Ubuntu 22.04", [Row("linux", "ok", "cpu, load")], probes)
 
 
@@ -70,7 +71,16 @@ def test_the_page_shows_version_device_platforms_and_probes_with_verdicts_and_ad
     text = "|".join(read.texts)
     for part in (f"edgemon {__version__}", "Jetson Orin NX", "Ubuntu 22.04", "linux", "cpu, load"):
         assert part in text
-    for part in ("default", "degraded", "12 % slower", "look at the fan", "new", "waiting", "has not run yet"):
+    for part in (
+        "default",
+        "degraded",
+        "12 % slower",
+        "likely thermal_throttling: 80 °C",
+        "look at the fan",
+        "new",
+        "waiting",
+        "has not run yet",
+    ):
         assert part in text
     assert {"ok", "degraded", "waiting"} <= set(read.classes)
     assert read.links == {"/metrics", "/healthz", "/readyz"}
@@ -81,10 +91,10 @@ def test_without_probes_the_page_says_so() -> None:
 
 
 def test_nothing_that_was_read_becomes_markup() -> None:
-    harmless, row = Reader(page(overview())), Row(EVIL, EVIL, EVIL, EVIL)
+    harmless, row = Reader(page(overview())), Row(EVIL, EVIL, EVIL, EVIL, (EVIL,))
     hostile = Reader(page(Overview(EVIL, EVIL, [row], [row])))
     assert hostile.tags == harmless.tags
-    assert "".join(hostile.texts).count(EVIL) == 10
+    assert "".join(hostile.texts).count(EVIL) == 12
     assert hostile.classes.count(EVIL) == 2
 
 
