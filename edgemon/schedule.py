@@ -11,7 +11,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgemon import config, inference
 from edgemon.budget import HOUR, RECENT, Account, Cost, dearest
@@ -27,6 +27,8 @@ from edgemon.values import duration
 HOPELESS = frozenset({"no_baseline", "skipped"})
 """Causes of an undecided verdict that no further run removes."""
 DOUBTFUL = frozenset({State.UNDECIDED, State.DEGRADED, State.FAILING})
+HEAT = ("throttled", "hot")
+"""Gates that do not hold the run which the beginning of throttling calls for."""
 FIRST = 1.0
 """Seconds to the first run, and from one probe's to the next one's."""
 SIZES = {"time": "{:.1%} of the time", "cpu": "{:g} CPU seconds an hour", "energy": "{:g} J an hour"}
@@ -64,7 +66,9 @@ class Plan:
         `ahead` is what must be left of the budget of all for a probe that has waited longer.
         """
         self._began = self._clocks.now()
-        pause, self.waits = 0.0, next(closed(gates, self.probe, view), None)
+        asked = self.cadence.trigger == "throttling_began"  # what throttling costs is what this run is to tell
+        probe = replace(self.probe, despite=(*self.probe.despite, *HEAT)) if asked else self.probe
+        pause, self.waits = 0.0, next(closed(gates, probe, view), None)
         if not self.waits:
             pause, self.waits = self._short(ahead)
         self.queued = min(self.queued, self._began) if pause else math.inf
@@ -103,8 +107,6 @@ class Plan:
 
     def call(self, event: str, delay: float = 0.0) -> bool:
         """Let an event call for a run; whether it is heeded."""
-        if event == "throttling_began" and "throttled" not in self.probe.despite:
-            return False  # it would wait until the throttling ends, which is an event of its own
         heeded = self.cadence.call(self._clocks.now(), event, delay)
         if not heeded:
             self.skip("gap")

@@ -189,3 +189,18 @@ def test_an_event_while_a_gate_is_closed_is_answered_when_it_opens() -> None:
     (run,) = [one for one in device.runs if one.began >= 100]
     assert run.trigger == "model"
     assert 500 <= run.began <= 500 + LOOK
+
+
+def test_throttling_that_begins_is_measured_once_and_then_left_alone() -> None:
+    """What it costs is what that run is to tell; all later ones wait until the device is itself again."""
+    device = Device({"a": Probe()}, gates=gates(temperature=80.0, throttled=True), **FREE)
+    device.sensors = lambda now: (
+        (heat(85.0), hardware.THROTTLED(1.0, "soc", "soc", "thermal")) if 600 <= now < HOUR else (heat(60.0),)
+    )
+    device.until(601)
+    assert device.call("a", "throttling_began")
+    device.until(HOUR)
+    hot = [one for one in device.runs if one.began >= 600]
+    assert [one.trigger for one in hot] == ["throttling_began"]
+    device.until(2 * HOUR)
+    assert len(device.runs) > len(hot) + 60

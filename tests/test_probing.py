@@ -59,6 +59,7 @@ def test_a_device_that_heats_is_left_alone_until_it_has_cooled(tmp_path: Path) -
     settings: dict[str, Any] = {
         "probes": {"a": QUICK, "asked": {**QUICK, "despite": ["hot"]}},
         "gates": {"temperature": 78, "throttled": False},
+        "triggers": {"events": ["start"]},
         "sensors": BRISK,
     }
     with running(tmp_path, heating.env, root=str(heating.capture), **settings) as daemon:
