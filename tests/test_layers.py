@@ -14,10 +14,21 @@ import edgemon
 
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
-    ("errors", "digest", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy", "sketch"),
+    ("errors", "digest", "database", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy", "sketch"),
     ("metric", "wire", "document"),
-    ("hardware", "inference", "values", "sysfs", "probe.result", "probe.target", "probe.assertion", "capture"),
+    (
+        "hardware",
+        "inference",
+        "alerting",
+        "values",
+        "sysfs",
+        "probe.result",
+        "probe.target",
+        "probe.assertion",
+        "capture",
+    ),
     ("catalog", "limits", "endpoint"),
+    ("receivers",),
     ("config",),
     ("sources", "kernel"),
     ("fitting", "probe.link", "probe.secret", "probe.golden"),
@@ -29,7 +40,7 @@ LAYERS = (
     ("collect", "judge.baseline", "replay", "gates", "budget", "cadence", "alerts"),
     ("judge.validity", "judge.compare", "judge.joules"),
     ("judge.epoch", "judge.contrast", "exchange"),
-    ("judge.verdict", "archive", "events", "efficiency"),
+    ("judge.verdict", "archive", "alerts", "events", "efficiency"),
     ("finding", "mask", "schedule"),
     ("report",),
     ("prober",),
