@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from edgemon import __version__, catalog, identity, overview
+from edgemon.alerts.notify import Notifying
 from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
 from edgemon.config import apart
@@ -86,6 +87,8 @@ class Daemon:
         self._archive = Archive(state)
         self._cleanup.callback(self._archive.close)
         self._probing = Probing(self._store, self._archive, self._root, state, Energy(self._meter, self._briskly))
+        self._notifying = Notifying(state, self._root)
+        self._cleanup.callback(self._notifying.stop)
         site = Site(Exposition(lambda: self._store.snapshot), self.overview, self.stuck, self.ready)
         self._server = Server(listener, site, limits())
         self._plan()
@@ -128,6 +131,7 @@ class Daemon:
         self._collect(
             Collector(self._scout.here, self._root, sensors.timeout, self._publisher(), sensors.interval, self._meter)
         )
+        self._notifying.follow(self.config.notify)
         self._sensing.set(
             [
                 Job("sweep", sensors.interval, self._sweep),
@@ -193,9 +197,8 @@ class Daemon:
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
-        for lane in (self._sensing, self._probing.lane):
-            yield from lane.readings()
-        yield from self._archive.readings()
+        for one in (self._sensing, self._probing.lane, self._archive, self._notifying):
+            yield from one.readings()
 
     def end(self) -> None:
         """Ask for the end; a probe that runs is killed."""

@@ -40,7 +40,7 @@ LAYERS = (
     ("collect", "judge.baseline", "replay", "gates", "budget", "cadence", "alerts"),
     ("judge.validity", "judge.compare", "judge.joules"),
     ("judge.epoch", "judge.contrast", "exchange"),
-    ("judge.verdict", "archive", "alerts", "events", "efficiency"),
+    ("judge.verdict", "archive", "events", "efficiency"),
     ("finding", "mask", "schedule"),
     ("report",),
     ("prober",),
