@@ -14,11 +14,10 @@ import logging
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from edgemon import catalog
+from edgemon import catalog, database
 from edgemon.errors import SetupError
 from edgemon.judge.baseline import Baseline
 from edgemon.metric import Reading
@@ -148,71 +147,32 @@ class Archive:
         try:
             os.makedirs(directory, mode=0o750, exist_ok=True)
             try:
-                return "disk", self._connect()
+                return "disk", database.connect(self.path, SCHEMA)
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):  # locked, read-only, full: not the file's fault
+                if not database.damaged(error):
                     raise
                 self._quarantine(error)
-                return "disk", self._connect()
+                return "disk", database.connect(self.path, SCHEMA)
         except (OSError, sqlite3.Error) as error:
             self.errors += 1
             self._why = str(error)
             log.warning("%s cannot be used, keeping results in memory: %s", directory, error)
-            return "memory", self._in_memory()
+            return "memory", database.in_memory(self.path, SCHEMA)[0]
 
     def _reopen(self) -> None:
         """Leave memory for the disk once it can be used."""
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o750, exist_ok=True)
-            disk = self._connect()
+            disk = database.connect(self.path, SCHEMA)
         except (OSError, sqlite3.Error):
             return
         self._database.close()
         self.state, self._database = "disk", disk
         log.info("%s can be used now", self.path)
 
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=10.0, check_same_thread=False)
-        database.text_factory = _text
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.executescript(SCHEMA)
-            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("damaged pages")
-            database.execute("BEGIN IMMEDIATE")  # a disk that cannot be written must show now
-            database.execute("PRAGMA user_version = 1")
-            database.commit()
-        except sqlite3.Error:
-            database.close()
-            raise
-        return database
-
     def _quarantine(self, error: sqlite3.Error) -> None:
         self.errors += 1
-        aside = f"{self.path}.broken-{int(time.time())}"
-        log.warning("%s is damaged (%s): moved to %s and started anew", self.path, error, aside)
-        os.replace(self.path, aside)
-        for suffix in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(self.path + suffix)
-
-    def _in_memory(self) -> sqlite3.Connection:
-        """An archive in memory, with what can still be read from the file."""
-        path = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        for mode in ("mode=ro", "mode=ro&immutable=1"):  # the second needs no lock, and sees no write-ahead log
-            memory = sqlite3.connect(":memory:", check_same_thread=False)
-            try:
-                with contextlib.closing(sqlite3.connect(f"file:{path}?{mode}", uri=True)) as disk:
-                    disk.backup(memory)
-                memory.executescript(SCHEMA)
-                memory.text_factory = _text
-                return memory
-            except sqlite3.Error:
-                memory.close()
-        memory = sqlite3.connect(":memory:", check_same_thread=False)
-        memory.executescript(SCHEMA)
-        return memory
+        database.quarantine(self.path, error)
 
     def _parsed(self, rows: Sequence[Sequence[str]], build: Callable[..., T]) -> list[T]:
         """What the rows hold, JSON last; one that a broken disk has changed costs itself only, and is counted."""
@@ -264,11 +224,6 @@ class Archive:
         if self.state == "failing":
             self.state = "disk"
             log.info("%s can be written again", self.path)
-
-
-def _text(raw: bytes) -> str:
-    """Text of a row; one that a broken disk has changed need not be UTF-8."""
-    return raw.decode("utf-8", "replace")
 
 
 def _middle(result: Result) -> float:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from edgemon.endpoint import Endpoint
 from edgemon.errors import ConfigError
 from edgemon.limits import REASONS, Budget, Gates, Total, Triggers, Windows
+from edgemon.receivers import Notify
 from edgemon.values import (
     DAY,
     HOST_PORT,
@@ -173,6 +174,7 @@ class Config:
     probes: Annotated[Mapping[str, Probe], NAME, About("models to probe, by name; {} for none")] = field(
         default_factory=lambda: {"default": Probe()}
     )
+    notify: Annotated[Notify, About("who is told of alerts")] = field(default_factory=Notify)
 
     def state(self) -> str:
         """The state directory in force: systemd's, the configured, or the customary one of this user."""

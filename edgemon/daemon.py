@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from edgemon import __version__, catalog, identity, overview
+from edgemon.alerts.notify import Notifying
 from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
 from edgemon.config import apart
@@ -87,6 +88,8 @@ class Daemon:
         self._cleanup.callback(self._archive.close)
         energy = Energy(self._meter, self._briskly)
         self._probing = Probing(self._store, self._archive, self._root, state, energy, self._observe)
+        self._notifying = Notifying(state, self._root)
+        self._cleanup.callback(self._notifying.stop)
         site = Site(Exposition(lambda: self._store.snapshot), self.overview, self.stuck, self.ready)
         self._server = Server(listener, site, limits())
         self._plan()
@@ -129,6 +132,7 @@ class Daemon:
         self._collect(
             Collector(self._scout.here, self._root, sensors.timeout, self._publisher(), sensors.interval, self._meter)
         )
+        self._notifying.follow(self.config.notify)
         self._sensing.set(
             [
                 Job("sweep", sensors.interval, self._sweep),
@@ -200,9 +204,8 @@ class Daemon:
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
-        for lane in (self._sensing, self._probing.lane):
-            yield from lane.readings()
-        yield from self._archive.readings()
+        for one in (self._sensing, self._probing.lane, self._archive, self._notifying):
+            yield from one.readings()
 
     def end(self) -> None:
         """Ask for the end; a probe that runs is killed."""

@@ -113,12 +113,15 @@ def told(endpoint: Endpoint) -> dict[str, Any]:
     """The settings as the worker gets them: plain, files by path, systemd's credentials directory filled in."""
     data = asdict(endpoint)
     for header in data["headers"].values():
-        header["file"] = _path(header["file"])
-    data["tls"].update({name: _path(data["tls"][name]) for name in ("ca", "certificate", "key")})
+        header["file"] = place(header["file"])
+    data["tls"].update({name: place(data["tls"][name]) for name in ("ca", "certificate", "key")})
     return {**data, "agent": f"edgemon/{edgemon.__version__}"}
 
 
-def _path(path: str) -> str:
-    """The supervisor keeps $CREDENTIALS_DIRECTORY from workers: they are told the paths they need, no more."""
+def place(path: str) -> str:
+    """The path with systemd's credentials directory filled in, where there is one.
+
+    The supervisor keeps $CREDENTIALS_DIRECTORY from workers: they are told the paths they need, no more.
+    """
     where = os.environ.get("CREDENTIALS_DIRECTORY")
     return path.replace(CREDENTIALS, where, 1) if where and path.startswith(CREDENTIALS) else path

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,10 +36,24 @@ from edgemon.endpoint import Header
 from edgemon.errors import ConfigError
 from edgemon.fitting import problem, runtime_of
 from edgemon.plugins import installed
-from edgemon.values import About, Bytes, Each, Files, Range, Rate, Seconds, Sizes, Text, Whole, duration, written
+from edgemon.values import (
+    About,
+    Arguments,
+    Bytes,
+    Each,
+    Files,
+    Range,
+    Rate,
+    Seconds,
+    Sizes,
+    Text,
+    Whole,
+    duration,
+    written,
+)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-Mark = Seconds | Bytes | Range | Sizes | Each | Files | Text
+Mark = Seconds | Bytes | Range | Sizes | Each | Files | Arguments | Text
 KINDS = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
@@ -104,6 +119,8 @@ def _default(field: dataclasses.Field[Any], marks: Sequence[object]) -> Any:
     """The field's default; the JSON Schema shows it as a file would hold it."""
     if field.default_factory is not dataclasses.MISSING:
         return Field(default_factory=field.default_factory)
+    if field.default is dataclasses.MISSING:
+        return Field()
     return Field(default=field.default, json_schema_extra={"default": written(field.default, marks)})
 
 
@@ -191,10 +208,8 @@ def json_schema() -> dict[str, Any]:
 
 
 def _json_schema(mark: Mark) -> dict[str, Any]:
-    if isinstance(mark, Sizes):
-        return {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
-    if isinstance(mark, Each):
-        return {"type": "array", "items": _json_schema(mark.kind)}
+    if isinstance(mark, (Sizes, Each, Arguments)):
+        return {"type": "array", **_items(mark)}
     if isinstance(mark, Rate):
         number = {"type": "number", "minimum": mark.least, "maximum": mark.most}
         return {"anyOf": [number, {"type": "string", "pattern": f"^({mark.WRITTEN})$"}]}
@@ -213,12 +228,22 @@ def _json_schema(mark: Mark) -> dict[str, Any]:
     return {"type": "string", "pattern": f"^({mark.pattern})$"}
 
 
+def _items(mark: Sizes | Each | Arguments) -> dict[str, Any]:
+    if isinstance(mark, Each):
+        return {"items": _json_schema(mark.kind)}
+    if isinstance(mark, Sizes):
+        return {"items": {"type": "integer", "minimum": 1}, "minItems": 1}
+    return {"prefixItems": [{"type": "string", "pattern": "^/"}], "items": {"type": "string"}, "minItems": 1}
+
+
 def _explain(error: Any) -> str:
     """One problem as path, value and what is allowed."""
     parts = [str(part) for part in error["loc"] if part != "[key]"]
     path = ".".join(part if 0 < len(part) < 64 and part.isprintable() else shown(part) for part in parts)
     if error["type"] == "extra_forbidden":
         return f"{path}: unknown key{_nearest(error['loc'])}"
+    if error["type"] == "missing":
+        return f"{path}: is missing"
     if error["type"] == "together":
         return f"{path}.{error['msg']}"
     text = KINDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
@@ -239,6 +264,8 @@ def _nearest(loc: tuple[Any, ...]) -> str:
 
 
 def _show(value: object) -> str:
+    """The value; a password in a URL is nobody's to read."""
+    value = re.sub(r"(?<=://)[^/@\s]*@", "***@", value) if isinstance(value, str) else value
     return shown(value) if isinstance(value, str) else cut(json.dumps(value, default=str))
 
 

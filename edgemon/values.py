@@ -139,6 +139,20 @@ def _is_file(pair: tuple[object, object]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Arguments:
+    """A program and its arguments."""
+
+    def parse(self, value: object) -> tuple[str, ...]:
+        """The arguments, or ValueError saying what is allowed."""
+        good = isinstance(value, (list, tuple)) and all(isinstance(one, str) and "\0" not in one for one in value)
+        if not good or not value or not value[0].startswith("/"):  # type: ignore[index]
+            raise ValueError(
+                "must be a list of strings, an absolute path first, such as [/usr/bin/logger, -t, edgemon]"
+            )
+        return tuple(value)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A string that matches a pattern wholly."""
 
@@ -191,6 +205,18 @@ class Address(Text):
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class Url(Text):
+    """An http or https URL; its port is one."""
+
+    def parse(self, value: object) -> str:
+        """The URL, or ValueError saying what is allowed."""
+        text = Text.parse(self, value)
+        if (port := re.match(r"[^/]*//[^/]*:(\d+)(/|$)", text)) and not 0 < int(port[1]) <= 65535:
+            raise ValueError("must have a port from 1 to 65535")
+        return text
+
+
 HOST_PORT = Address(
     r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.%]+\]):\d{1,5}", "host:port, such as 127.0.0.1:18787 or [::1]:18787"
 )
@@ -199,6 +225,11 @@ PATH = Text(r"/[^\0]*", "an absolute path")
 PRECISION = Text(
     r"float(64|32|16|8e4m3fn|8e5m2|4e2m1)|bfloat16|u?int(4|8|16|32)",
     "float64, float32, float16, bfloat16, float8e4m3fn, float8e5m2, float4e2m1, or int or uint of 4, 8, 16 or 32",
+)
+LABEL = Text(r"[a-zA-Z_][a-zA-Z0-9_]*", "a label name of letters, digits and _, not starting with a digit")
+URL = Url(
+    r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[!-\"$-~]*)?",
+    "an http or https URL without user, password or fragment, such as http://127.0.0.1:9093",
 )
 LEVEL = Text(r"debug|info|warning|error", "one of debug, info, warning, error")
 DAY = 86400.0

@@ -14,10 +14,21 @@ import edgemon
 
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
-    ("errors", "digest", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy", "sketch"),
+    ("errors", "digest", "database", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy", "sketch"),
     ("metric", "wire", "document"),
-    ("hardware", "inference", "values", "sysfs", "probe.result", "probe.target", "probe.assertion", "capture"),
+    (
+        "hardware",
+        "inference",
+        "alerting",
+        "values",
+        "sysfs",
+        "probe.result",
+        "probe.target",
+        "probe.assertion",
+        "capture",
+    ),
     ("catalog", "limits", "endpoint"),
+    ("receivers",),
     ("config",),
     ("sources", "kernel"),
     ("fitting", "probe.link", "probe.secret", "probe.golden"),

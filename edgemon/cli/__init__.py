@@ -1,8 +1,8 @@
 """The command line: one file a command, each with `add(parsers)` and `run(arguments)`.
 
 Exit status: 0 done and well; 1 done, and something is wrong with what was asked about (a probe is degraded or failing,
-a check or the doctor found problems); 2 the command or the configuration is wrong; 3 this environment refuses (port in
-use, state directory locked); 130 interrupted.
+a check or the doctor found problems, a notification was not taken); 2 the command or the configuration is wrong; 3 this
+environment refuses (port in use, state directory locked); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from edgemon.sysfs import Root
 from edgemon.values import Seconds
 
 COMMANDS = (
-    "run", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "capture", "rules", "metrics",
-    "config",
+    "run", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "notify", "capture", "rules",
+    "metrics", "config",
 )  # fmt: skip
 EXIT = """exit status:
   0   done, and all is well
-  1   done, and something is wrong: a probe is degraded or failing, a check or the doctor found problems
+  1   done, and something is wrong: a probe is degraded or failing, a check or the doctor found problems, somebody did
+      not take a test notification
   2   the command line, the configuration, a capture or an expression is wrong
   3   the environment refuses: port in use, state directory locked or read-only
   130 interrupted

@@ -6,6 +6,8 @@ import argparse
 import os
 
 from edgemon import cli, config
+from edgemon.alerts.notify import receivers
+from edgemon.alerts.receiver import Delivery, Receiver
 from edgemon.judge.placement import fallback, shares
 from edgemon.probe.result import Outcome
 from edgemon.prober import model_path
@@ -34,6 +36,8 @@ def run(chosen: argparse.Namespace) -> int:
         print(f"runtime        {name} {version}" if version else f"runtime        {name} not here: {found.detail}")
     for name, probe in settings.probes.items():
         bad += _probe(name, probe, settings.state())
+    for one in receivers(settings.notify, Root()):
+        bad += _receiver(one)
     return 1 if bad else 0
 
 
@@ -63,3 +67,14 @@ def _probe(name: str, probe: config.Probe, state: str) -> int:
         return 0
     print(f"problem        probes.{name}: {found.detail}")
     return 1
+
+
+def _receiver(receiver: Receiver) -> int:
+    answer = receiver.check()
+    good = answer.outcome is Delivery.SENT
+    print(
+        f"notify         {receiver.name} is ready"
+        if good
+        else f"problem        notify: {receiver.name}: {answer.detail}"
+    )
+    return 0 if good else 1

@@ -11,7 +11,15 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from edgemon import cli
 from edgemon.config import Config, Probe
+from edgemon.receivers import Alertmanager, Command, Notify, Webhook
 from edgemon.values import About, written
+
+RECEIVERS = {
+    "alertmanagers": ("site", Alertmanager()),
+    "webhooks": ("pager", Webhook(url="https://pager.example/edgemon")),
+    "commands": ("lamp", Command(argv=("/usr/local/bin/lamp", "--alert"))),
+}
+"""One receiver of each kind, for the example."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -38,29 +46,34 @@ def run(chosen: argparse.Namespace) -> int:
 def example() -> str:
     """The whole configuration as comments, with a probe of one's own shown."""
     head = "# edgemon reads this from /etc/edgemon/edgemon.yml or --config; every key is optional.\n"
-    lines = [head, *_section(Config, 0, skip="probes")]
+    lines = [head, *_section(Config(), 0, skip=("probes", "notify"))]
     lines += ["# models to probe, by name; without this key the embedded one is probed as `default`", "#probes:"]
     lines += ["#  detector: /opt/models/detector.onnx   # a model with every default: one line"]
     lines += ["#  default:                              # or with settings of its own"]
-    lines += _section(Probe, 4)
+    lines += [*_section(Probe(), 4), "# who is told of alerts; without this key only the log", "#notify:"]
+    lines += _section(Notify(), 2, skip=tuple(RECEIVERS))
+    for kind, (name, one) in RECEIVERS.items():
+        lines += [f"#  {kind}:", f"#    {name}:  {' ' * (6 - len(name))}# a name of yours", *_section(one, 6)]
     return "\n".join(lines)
 
 
-def _section(kind: Any, indent: int, skip: str = "") -> Iterator[str]:
-    """Each field of a dataclass: a comment that explains it, and the default."""
-    hints = get_type_hints(kind, include_extras=True)
-    for field in dataclasses.fields(kind):
-        if field.name == skip:
+def _wrapped(text: str, indent: int) -> Iterator[str]:
+    start = f"{'#':<{indent + 1}}#"
+    yield from textwrap.wrap(text, 100, initial_indent=f"{start} ", subsequent_indent=f"{start}   ")
+
+
+def _section(one: Any, indent: int, skip: tuple[str, ...] = ()) -> Iterator[str]:
+    """Each field of a dataclass: a comment that explains it, and its value."""
+    hints = get_type_hints(type(one), include_extras=True)
+    for field in dataclasses.fields(one):
+        if field.name in skip:
             continue
         marks = get_args(hints[field.name])[1:] if get_origin(hints[field.name]) is Annotated else ()
-        about = next((mark.text for mark in marks if isinstance(mark, About)), "")
-        yield from textwrap.wrap(
-            about, 100, initial_indent=f"{'#':<{indent + 1}}# ", subsequent_indent=f"{'#':<{indent + 1}}#   "
-        )
-        default = getattr(kind(), field.name)
+        yield from _wrapped(next((mark.text for mark in marks if isinstance(mark, About)), ""), indent)
+        default = getattr(one, field.name)
         if dataclasses.is_dataclass(default):
             yield f"{'#':<{indent + 1}}{field.name}:"
-            yield from _section(type(default), indent + 2)
+            yield from _section(default, indent + 2)
         else:
             yield f"{'#':<{indent + 1}}{field.name}: {_show(default, marks)}"
 

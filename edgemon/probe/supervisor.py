@@ -60,7 +60,7 @@ def _run(request: Request, python: str, cancel: threading.Event, answer: int) ->
     try:
         ending = _watch(worker, request, cancel)
     finally:
-        _kill(worker)
+        kill(worker)
         if worker.stdout:
             worker.stdout.close()
     stage, result = _read(answer)
@@ -100,7 +100,7 @@ def _watch(worker: subprocess.Popen[bytes], request: Request, cancel: threading.
             tail = _drain(output, tail, poller)
         killed = _reason(worker, request, cancel, deadline)
         if killed:
-            _kill(worker)
+            kill(worker)
             break
     tail = _drain(output, tail, poller)
     return Ending(worker.returncode, killed, " ".join(tail.decode("utf-8", "replace").split()))
@@ -129,7 +129,7 @@ def _drain(output: int, tail: bytes, poller: select.poll) -> bytes:
     return tail
 
 
-def _kill(worker: subprocess.Popen[bytes]) -> None:
+def kill(worker: subprocess.Popen[bytes]) -> None:
     """Kill the whole process group, also when its leader is already gone; wait, but not for the unkillable."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker.pid, signal.SIGKILL)

@@ -12,10 +12,11 @@ import jsonschema
 import pytest
 import yaml
 
-from edgemon.cli.config import example
+from edgemon.cli.config import RECEIVERS, example
 from edgemon.config import Config, Probe
 from edgemon.document import read
 from edgemon.errors import ConfigError
+from edgemon.receivers import Alertmanager, Command, Notify, Webhook
 from edgemon.schema import json_schema, load, validate
 from tests.config.test_config import BAD, GOOD
 
@@ -89,6 +90,9 @@ def test_the_uncommented_example_is_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "example.yml").write_text(uncommented())
     config = load(str(tmp_path / "example.yml"))
     assert config.probes == {"detector": Probe(model="/opt/models/detector.onnx"), "default": Probe()}
+    assert (config.notify.labels, config.notify.external_url) == ({}, "")
+    receivers = (config.notify.alertmanagers, config.notify.webhooks, config.notify.commands)
+    assert receivers == tuple({name: one} for name, one in RECEIVERS.values())
     assert (config.listen, config.state_dir, config.log_level, config.sensors) == (
         Config().listen, Config().state_dir, Config().log_level, Config().sensors,
     )  # fmt: skip
@@ -98,6 +102,8 @@ def test_each_setting_uncommented_alone_is_its_default() -> None:
     """Every `key: value` of the example, put at its place, leaves the configuration as it is."""
     data = yaml.safe_load(uncommented())
     data["probes"].pop("detector")
+    for kind in RECEIVERS:
+        data["notify"].pop(kind)
     for key, value in data.items():
         assert validate({key: value}) == Config()
     for key, value in data["sensors"].items():
@@ -108,7 +114,7 @@ def test_each_setting_uncommented_alone_is_its_default() -> None:
 
 def test_the_schema_and_the_example_name_every_setting() -> None:
     text, schema = uncommented(), json.dumps(json_schema())
-    for kind in (Config, Probe):
+    for kind in (Config, Probe, Notify, Alertmanager, Webhook, Command):
         for name in kind.__dataclass_fields__:
             assert f"{name}:" in text
             assert f'"{name}"' in schema
