@@ -45,12 +45,16 @@ def anatomy(result: Result) -> Mapping[str, Any]:
     return told if isinstance(told, dict) and "macs" in told else {}
 
 
+def operations(result: Result) -> float | None:
+    """Operations of one inference; None without enough coverage."""
+    told = anatomy(result)
+    return 2.0 * told["macs"] if told and told["macs"] and told["coverage"] >= ENOUGH else None
+
+
 def rate(result: Result) -> float | None:
     """Operations a second of the median inference; None without enough coverage."""
-    told = anatomy(result)
-    if not told or not told["macs"] or told["coverage"] < ENOUGH or not result.latencies:
-        return None
-    return float(2 * told["macs"] / median(result.latencies))
+    counted = operations(result)
+    return counted / median(result.latencies) if counted and result.latencies else None
 
 
 def precisions(result: Result) -> dict[str, float]:
@@ -150,6 +154,10 @@ def rows(result: Result, probe: config.Probe, device: Device) -> list[tuple[str,
     if achieved is not None:
         mix = ", ".join(f"{precision} {share:.0%}" for precision, share in precisions(result).items())
         found.append(("achieved", f"{_rate(achieved)} ({mix}; 2 operations a MAC)"))
+    joules, counted = result.facts.get("joules"), operations(result)
+    if joules and counted:
+        net = f"{_rate(counted / joules['net'])}/W above idle, " if joules["net"] > joules["error"] else ""
+        found.append(("  per watt", f"{net}{_rate(counted / joules['gross'])}/W in all"))
     return found + [
         (f"  of {one.of}", f"{one.share:.1%} of {_rate(one.peak)} {one.precision}, {one.device}")
         for one in against(result, probe, device)

@@ -71,15 +71,19 @@ def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bo
         yield inference.PROBE_REFERENCE(value, name, probe.compare_with, measure)
 
 
-def energy_readings(name: str, joules: Mapping[str, float]) -> Iterator[Reading]:
-    """What an inference took of energy, as last metered; a net below its uncertainty is none."""
+def energy_readings(name: str, joules: Mapping[str, float], operations: float | None = None) -> Iterator[Reading]:
+    """What an inference, of so many operations, took of energy, as last metered; a net below its doubt is none."""
     if not joules:
         return
     gross, net, error = joules["gross"], joules["net"], joules["error"]
     yield inference.PROBE_ENERGY(gross, name, "gross")
     yield inference.PROBE_ENERGY_ERROR(error, name)
     yield inference.PROBE_IDLE_POWER(joules["idle"], name)
+    if operations:
+        yield inference.PROBE_OPERATIONS_PER_JOULE(operations / gross, name, "gross")
     if net > error:
+        if operations:
+            yield inference.PROBE_OPERATIONS_PER_JOULE(operations / net, name, "net")
         yield inference.PROBE_ENERGY(net, name, "net")
         yield inference.PROBE_PER_JOULE(1 / net, name)
 

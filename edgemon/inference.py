@@ -204,6 +204,13 @@ PROBE_IDLE_POWER = Metric(
 PROBE_PER_JOULE = Metric(
     "edgemon.probe.efficiency", "{inference}/J", GAUGE, "Inferences per joule above idle.", ("probe",)
 )
+PROBE_OPERATIONS_PER_JOULE = Metric(
+    "edgemon.probe.operation.efficiency",
+    "{operation}/J",
+    GAUGE,
+    "Operations (2 a MAC) per joule of the device (gross) or above idle (net); 1e12 is 1 TOPS/W.",
+    ("probe", "kind"),
+)
 PROBE_BASELINE_ENERGY = Metric(
     "edgemon.probe.baseline.energy", "J", GAUGE, "Net energy of an inference in the baseline.", ("probe",)
 )

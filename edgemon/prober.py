@@ -255,6 +255,9 @@ class Prober:
         if before and before.verdict.state is not finding.verdict.state:
             self._archive.flush()
 
+    def _operations(self) -> float | None:
+        return efficiency.operations(self.finding.result) if self.finding else None
+
     def device(self) -> Device:
         """What the probe ran on; in a replay not the device that is shown."""
         return device_of(self._root, self.hardware()) if self._root.live else Device()
@@ -282,7 +285,7 @@ class Prober:
         yield inference.PROBE_WALL(self._wall, name)
         if self._sketch.count:
             yield inference.PROBE_INFERENCE.distribution(self._sketch.exponential(), name)
-        yield from energy_readings(name, self._joules)
+        yield from energy_readings(name, self._joules, self._operations())
         if self._succeeded is not None:
             yield inference.PROBE_LAST_SUCCESS(self._succeeded, name)
         if self.finding:

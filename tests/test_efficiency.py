@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edgemon import config, efficiency
+from edgemon.finding import energy_readings
 from edgemon.metric import Reading
 from edgemon.peaks import Device
 from edgemon.probe.result import Outcome, Result
@@ -120,3 +121,20 @@ def test_in_words_the_uncounted_operators_are_named() -> None:
     assert rows["operations"] == "1,000.0 M MACs, 90% of 30 nodes counted"
     assert rows["  not counted"] == "If x1, Loop x2"
     assert "achieved" not in rows
+
+
+def test_operations_per_joule_are_of_all_and_of_what_is_above_idle() -> None:
+    """Two gigaoperations at 10 mJ: 0.2 TOPS/W; at 4 mJ above idle: 0.5."""
+    joules = {"gross": 0.010, "net": 0.004, "error": 0.001, "idle": 3.0}
+    one = result(facts={"joules": joules})
+    found = series(list(energy_readings("p", joules, efficiency.operations(one))))
+    assert found["edgemon_probe_operation_efficiency_per_joule", "p", "gross"] == pytest.approx(0.2e12)
+    assert found["edgemon_probe_operation_efficiency_per_joule", "p", "net"] == pytest.approx(0.5e12)
+    rows = dict(efficiency.rows(one, PROBE, CORAL))
+    assert rows["  per watt"] == "500 GOPS/W above idle, 200 GOPS/W in all"
+
+
+def test_an_energy_below_its_doubt_gives_no_efficiency_above_idle() -> None:
+    joules = {"gross": 0.010, "net": 0.001, "error": 0.001, "idle": 3.0}
+    found = series(list(energy_readings("p", joules, 2e9)))
+    assert [key[2] for key in found if key[0].startswith("edgemon_probe_operation")] == ["gross"]

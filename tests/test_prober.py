@@ -371,6 +371,8 @@ def test_an_inference_has_its_energy_where_power_is_metered(bench: Bench) -> Non
     assert found["gross"] == pytest.approx(7 * (end - begin) / result.metered, rel=0.01)
     assert found["idle"] == pytest.approx(7, rel=0.01)
     assert abs(found["net"]) <= found["error"] + 1e-6
+    told = {(one.metric, one.labels[1]): one.value for one in prober.readings() if len(one.labels) == 2}
+    assert (inference.PROBE_OPERATIONS_PER_JOULE, "gross") not in told, "the simulated model has no operations"
     kinds = {one.labels[1] for one in prober.readings() if one.metric is inference.PROBE_ENERGY}
     assert kinds == {"gross"}
     assert prober.run().result.metered == 0, "not every run takes the time for it"
