@@ -199,6 +199,29 @@ ARCHIVE_STATE = Metric(
     ("state",),
 )
 ARCHIVE_ERRORS = Metric("edgemon.archive.errors", "{error}", COUNTER, "Writes to the archive that failed.")
+PROBE_WORKER_ROUNDS = Metric(
+    "edgemon.probe.worker.rounds",
+    "{run}",
+    GAUGE,
+    "Runs that the worker which stays has answered; absent where a worker is started for each run.",
+    ("probe",),
+)
+PROBE_WORKER_MEMORY = Metric(
+    "edgemon.probe.worker.memory.usage",
+    "By",
+    UPDOWN,
+    "Resident memory of the worker that stays between runs: what the probe costs beside the daemon's own.",
+    ("probe",),
+)
+PROBE_WORKER_LEFT = Metric(
+    "edgemon.probe.worker.left",
+    "{process}",
+    COUNTER,
+    "Workers that stayed and then left, by reason: rounds, age, growth (of memory), outcome (not ok), changed (model, "
+    "engine, settings), memory (short), room (too large, or an accelerator is kept from others), died, anatomy (the "
+    "model was counted), closed.",
+    ("probe", "reason"),
+)
 
 ALL: tuple[Metric, ...] = (
     *(value for value in list(globals().values()) if isinstance(value, Metric)),

@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from edgemon.endpoint import Endpoint
+from edgemon.endpoint import RUNTIMES, Endpoint
 from edgemon.errors import ConfigError
 from edgemon.limits import REASONS, Budget, Gates, Total, Triggers, Windows
 from edgemon.receivers import Notify
 from edgemon.values import (
+    CORES,
     DAY,
     HOST_PORT,
     LEVEL,
@@ -42,6 +43,10 @@ from edgemon.values import (
 DEFAULT_PATH = "/etc/edgemon/edgemon.yml"
 DEFAULT_LISTEN = "127.0.0.1:18787"
 EMBEDDED = "embedded:mobilenet"
+WORKERS = ("auto", "resident", "ephemeral")
+SCHEDULING = ("normal", "nice", "idle")
+TRANSIENT = (*RUNTIMES, "command")
+"""Runtimes that keep no model in the worker, so that it has nothing to stay for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +117,23 @@ class Probe:
     memory: Annotated[int, Bytes(32 << 20, 1 << 40), About("a run that needs more memory is killed; 0 is no limit")] = (
         2 << 30
     )
+    worker: Annotated[
+        str,
+        one_of(WORKERS),
+        About(
+            "resident keeps engine and model loaded from run to run, ephemeral starts anew each time; auto keeps those "
+            "on a CPU for an interval up to 3m, in a tenth of the memory available"
+        ),
+    ] = "auto"
+    recycle: Annotated[
+        int, Whole(1, 1_000_000), About("runs after which a resident worker starts anew, as it does after an hour")
+    ] = 100
+    scheduling: Annotated[
+        str,
+        one_of(SCHEDULING),
+        About("nice is behind production for CPU and disk, idle takes what nobody wants, normal competes"),
+    ] = "nice"
+    cpus: Annotated[tuple[str, ...], Each(CORES), About("CPUs to run on, such as [0, 4-7]; [] is any")] = ()
     providers: Annotated[tuple[str, ...], About("execution providers or devices in order; the CPU's if empty")] = ()
     threads: Annotated[int, Whole(1, 256), About("threads of the engine")] = 1
     options: Annotated[

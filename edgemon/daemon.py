@@ -26,7 +26,7 @@ from edgemon.errors import ConfigError, SetupError
 from edgemon.lanes import Job, Lane
 from edgemon.metric import Reading
 from edgemon.platforms import discover
-from edgemon.probe.supervisor import resident
+from edgemon.probe.process import resident
 from edgemon.probing import Energy, Probing
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Site

@@ -116,6 +116,12 @@ def _memory(gates: Gates, _probe: config.Probe, view: View) -> str:
     return f"{left / (1 << 20):.0f} MiB available, {gates.memory >> 20} MiB wanted"
 
 
+def short(gates: Gates, view: View) -> bool:
+    """Whether memory is short, whatever a probe does despite that."""
+    share, limit = view.pressure.share("memory"), gates.memory_pressure
+    return bool(_memory(gates, config.Probe(), view)) or (limit > 0 and share is not None and share > limit)
+
+
 def _load(gates: Gates, _probe: config.Probe, view: View) -> str:
     load = view.snapshot.series.get((catalog.LOAD_1M, ()))
     count = len({labels[0] for labels, _ in every(view.snapshot, catalog.CPU_TIME)})

@@ -92,6 +92,8 @@ def request(
         rate=probe.endpoint.rate if asked else 0.0,
         endpoint=served.told(probe.endpoint) if asked else {},
         faults=faults,
+        scheduling=probe.scheduling,
+        cpus=list(probe.cpus),
     )
 
 
@@ -131,6 +133,8 @@ class Prober:
         self._executed: tuple[tuple[str, Any], dict[str, float | None]] | None = None
         self.look: Callable[[], Snapshot] | None = None
         """Reads the device before, during and after a run; nobody does unless somebody gives it."""
+        self.ask = supervisor.run
+        """Who runs a request: a worker for each, unless somebody gives another."""
 
     def run(self, cancel: threading.Event | None = None, record: bool = False, faults: bool | None = None) -> Finding:
         """Probe now, judge, remember. When another process probes on this state directory the turn is skipped.
@@ -143,7 +147,7 @@ class Prober:
             baseline = self._archive.baseline(self.name)
             if held:
                 asked = self._request(baseline, record, turn if faults is None else faults)
-                result = watched(lambda: supervisor.run(asked, self.probe.python, cancel), self.look)
+                result = watched(lambda: self.ask(asked, self.probe.python, cancel), self.look)
                 result = self._dissected(self._with_joules(result))
             else:
                 result = Result(self.name, Outcome.SKIPPED, "another edgemon probes on this device", "busy")

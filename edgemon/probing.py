@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from edgemon.judge.verdict import State
 from edgemon.lanes import Job, Lane
 from edgemon.probe.result import Outcome, Result
 from edgemon.prober import REMEMBERED, Prober, model_path
+from edgemon.residence import Residence
 from edgemon.schedule import Plan, Schedule
 from edgemon.store import Snapshot, Store
 from edgemon.sysfs import Root
@@ -63,6 +64,7 @@ class Probing:
         self._swap, self.cancel = threading.Lock(), threading.Event()
         self._said: dict[str, Held] = {}
         self._told: set[str] = set()
+        self._residences: list[Residence] = []
 
     def follow(self, settings: config.Config) -> None:
         """Probe what a configuration says; a probe that is as before goes on as before."""
@@ -77,6 +79,7 @@ class Probing:
             ]
             for one in self.probers:
                 one.hardware, one.look = self._store.readings, self._look
+            self._settle(before)
             for name in before.keys() - settings.probes.keys():
                 self._store.put(f"probe.{name}", ())
             self._schedule.follow(settings, fresh)
@@ -87,6 +90,19 @@ class Probing:
             self._events.follow(about)
             self._heeded = frozenset(settings.triggers.events)
         self.lane.set([self._job(one, self._schedule.plans[one.name]) for one in self.probers])
+
+    def _settle(self, before: Mapping[str, Prober]) -> None:
+        """A residence for the worker of each new probe; those of probes that are no more, or are others now, close."""
+        homes = {one.name: one for one in self._residences}
+        kept = {one.name: homes[one.name] for one in self.probers if before.get(one.name) is one}
+        for name, home in homes.items():
+            if name not in kept:
+                home.close()
+        self._residences[:] = [
+            kept.get(one.name) or Residence(one.name, one.probe, self._residences) for one in self.probers
+        ]
+        for one, home in zip(self.probers, self._residences, strict=True):
+            one.ask = home.run
 
     def _past(self, name: str) -> list[tuple[float, Cost]]:
         """Age and cost of the runs of the last hour that the archive knows; one from the future is of now."""
@@ -104,6 +120,9 @@ class Probing:
             called = [(name, event) for name, event in self._events.look(snapshot) if event in self._heeded]
             called = [(name, event) for name, event in called if self._schedule.plans[name].call(event)]
             self._store.put("edgemon.schedule", self._schedule.readings())
+            for home in self._residences:
+                home.tend(self._schedule.short())
+            self._put_workers()
         for name, event in called:
             log.info("probe %s: called for by %s", name, event.replace("_", " "))
         if called:
@@ -115,6 +134,8 @@ class Probing:
     def stop(self, patience: float) -> None:
         """Run no other probe, and wait for the one that runs, which `cancel` kills."""
         self.lane.stop(patience)
+        for home in self._residences:
+            home.close()
 
     def states(self) -> list[tuple[str, Finding | None, Held | None]]:
         """Name, last finding and what it waits for, of every probe."""
@@ -134,7 +155,11 @@ class Probing:
             if prober in self.probers:
                 self._store.put(f"probe.{prober.name}", prober.readings())
                 self._store.put("edgemon.schedule", self._schedule.readings())
+                self._put_workers()
                 self._store.commit()
+
+    def _put_workers(self) -> None:
+        self._store.put("edgemon.workers", [one for home in self._residences for one in home.readings()])
 
     def _probe(self, prober: Prober, plan: Plan) -> None:
         before = prober.finding

@@ -17,7 +17,7 @@ from edgemon import config, inference
 from edgemon.budget import HOUR, RECENT, Account, Cost, dearest
 from edgemon.cadence import LOOK, Cadence
 from edgemon.digest import digest
-from edgemon.gates import Held, Pressure, View, closed
+from edgemon.gates import Held, Pressure, View, closed, short
 from edgemon.judge.verdict import State, Verdict
 from edgemon.limits import Gates, Total
 from edgemon.metric import Reading
@@ -190,6 +190,10 @@ class Schedule:
         """Take note of a new snapshot."""
         self._snapshot = snapshot
         self._pressure.see(snapshot)
+
+    def short(self) -> bool:
+        """Whether memory is short now, by the gates."""
+        return short(self._gates, View(self._snapshot, self._pressure, self.clocks.local(self.clocks.wall())))
 
     def held(self, plan: Plan) -> Held | None:
         """What holds a turn that has come; the turn is then put off and counted."""

@@ -30,7 +30,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from edgemon.config import DEFAULT_PATH, Config, Probe, rebuild
+from edgemon.config import DEFAULT_PATH, TRANSIENT, Config, Probe, rebuild
 from edgemon.document import cut, read, shown
 from edgemon.endpoint import Header
 from edgemon.errors import ConfigError
@@ -40,6 +40,7 @@ from edgemon.values import (
     About,
     Arguments,
     Bytes,
+    Cores,
     Each,
     Files,
     Range,
@@ -166,6 +167,9 @@ def _fits(probe: Any) -> Any:
         probe.runtime = runtime_of(probe.model) or probe.runtime
     if text := problem(probe.runtime, probe.model, probe.endpoint):
         raise PydanticCustomError("together", "{text}", {"text": text})
+    if probe.worker == "resident" and probe.runtime in TRANSIENT:
+        raise PydanticCustomError("together", "worker: {runtime} keeps no model in the worker; leave it at auto",
+                                  {"runtime": probe.runtime})  # fmt: skip
     if "timeout" not in probe.model_fields_set:
         probe.timeout = min(probe.timeout, probe.interval)
     if probe.timeout > probe.interval:
@@ -225,7 +229,8 @@ def _json_schema(mark: Mark) -> dict[str, Any]:
     if isinstance(mark, Bytes):
         size = {"type": "string", "pattern": r"^\d+\s*(KiB|MiB|GiB)$"}
         return {"anyOf": [size, {"enum": [0, "0"]}]} if mark.none else size
-    return {"type": "string", "pattern": f"^({mark.pattern})$"}
+    text = {"type": "string", "pattern": f"^({mark.pattern})$"}
+    return {"anyOf": [{"type": "integer", "minimum": 0}, text]} if isinstance(mark, Cores) else text
 
 
 def _items(mark: Sizes | Each | Arguments) -> dict[str, Any]:

@@ -167,6 +167,19 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Cores(Text):
+    """A CPU by its number, or a range of them: 4, 4-7."""
+
+    def parse(self, value: object) -> str:
+        """The number or range as text, or ValueError saying what is allowed."""
+        text = Text.parse(self, str(value) if type(value) is int else value)  # super() is blind in a slotted dataclass
+        low, _, high = text.partition("-")
+        if high and int(low) > int(high):
+            raise ValueError(f"must be {self.says}, the lower one first")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Each:
     """A list of values of one kind."""
 
@@ -222,6 +235,7 @@ HOST_PORT = Address(
 )
 NAME = Text(r"[a-z][a-z0-9_-]{0,62}", "a name of a-z, 0-9, _ and -, starting with a letter, up to 63 characters")
 PATH = Text(r"/[^\0]*", "an absolute path")
+CORES = Cores(r"\d{1,4}(-\d{1,4})?", "the number of a CPU or a range such as 4-7")
 PRECISION = Text(
     r"float(64|32|16|8e4m3fn|8e5m2|4e2m1)|bfloat16|u?int(4|8|16|32)",
     "float64, float32, float16, bfloat16, float8e4m3fn, float8e5m2, float4e2m1, or int or uint of 4, 8, 16 or 32",

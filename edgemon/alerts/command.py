@@ -11,7 +11,7 @@ from dataclasses import replace
 from edgemon.alerts.alertmanager import labelled
 from edgemon.alerts.flip import Flip
 from edgemon.alerts.receiver import Answer, Delivery
-from edgemon.probe.supervisor import kill
+from edgemon.probe.process import kill
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
@@ -39,7 +39,8 @@ class Command:
         except subprocess.TimeoutExpired:
             return Answer(Delivery.FAILED, f"took longer than {self._seconds:g} s and was killed")
         finally:
-            kill(child)
+            kill(child.pid)
+            child.poll()
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         return Answer(Delivery.FAILED, how) if status else Answer(Delivery.SENT)
 

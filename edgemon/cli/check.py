@@ -10,7 +10,9 @@ from edgemon.alerts.notify import receivers
 from edgemon.alerts.receiver import Delivery, Receiver
 from edgemon.judge.placement import fallback, shares
 from edgemon.probe.result import Outcome
+from edgemon.probe.witness import available
 from edgemon.prober import model_path
+from edgemon.residence import Circumstances, accelerators, choose
 from edgemon.survey import engine, engines, loads, present, unknown
 from edgemon.sysfs import Root
 
@@ -64,6 +66,8 @@ def _probe(name: str, probe: config.Probe, state: str) -> int:
         where = shares(found.facts.get("placement") or {})
         does = {"http": "can be reached", "openinference": "is ready"}.get(probe.runtime, "loads")
         print(f"probe          {name}: {model_path(probe.model)} {does}{f', nodes on {where}' if where else ''}")
+        now = Circumstances(found.peak_memory or 0, 0, available(), 0, accelerators(found))
+        print(f"worker         {name}: {choose(probe, now)}")
         return 0
     print(f"problem        probes.{name}: {found.detail}")
     return 1

@@ -10,7 +10,7 @@ import mmap
 from contextlib import suppress
 from typing import Any, Callable, Dict, List, NamedTuple
 
-from edgemon.probe.witness import text
+from edgemon.probe.witness import available, text
 
 COMPUTE, MEMORY = "compute", "memory"
 BLOCK = bytes(range(256)) * 64
@@ -80,11 +80,6 @@ def copy_size(limit: int = 0) -> int:
 def last_level(root: str = "/sys/devices/system/cpu/cpu0/cache") -> int:
     """Bytes of the largest cache (Documentation/ABI/testing/sysfs-devices-system-cpu); 0 if it is not told."""
     return max([_size(text("%s/index%d/size" % (root, index))) for index in range(8)])
-
-
-def available(path: str = "/proc/meminfo") -> int:
-    """Bytes of memory the kernel could give: MemAvailable of proc_meminfo(5)."""
-    return next((int(line.split()[1]) << 10 for line in text(path).splitlines() if line.startswith("MemAvail")), 0)
 
 
 def matmul(size: int, depth: int, weights: bytes) -> bytes:

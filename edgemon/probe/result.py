@@ -55,7 +55,8 @@ class Request:
     `kernel_share` is the largest share of the steady phase that the reference kernels may take, 0 for none. `energy` is
     how long the model runs alone for its energy to be metered, 0 for not at all. `rate` is the most inferences a second
     (0: no limit). `endpoint` holds the settings of a served model, files of secrets by their paths; `faults` asks for
-    the deliberately faulty requests.
+    the deliberately faulty requests. `scheduling` is normal, nice or idle; `cpus` are numbers and ranges of those to
+    run on, all if empty.
     """
 
     probe: str
@@ -88,6 +89,8 @@ class Request:
     rate: float = 0.0
     endpoint: Dict[str, Any] = field(default_factory=dict)
     faults: bool = False
+    scheduling: str = "nice"
+    cpus: List[str] = field(default_factory=list)
 
     def to_json(self) -> Dict[str, Any]:
         """The request as plain values."""
@@ -108,7 +111,8 @@ class Result:
     1 for a pool that starves. `kernels` are the medians, corrected likewise, of the kernels that alternated with the
     model: compute and memory. `facts` say what really ran (`edgemon.runtimes`), and kernels (what each was), roof
     (MAC/s of the compute kernel where it counts them), joules (of one inference: gross, net, error; idle in watts),
-    anatomy (what the model is made of: `anatomy.count`, or why it was not counted as detail).
+    anatomy (what the model is made of: `anatomy.count`, or why it was not counted as detail), resident (rounds that
+    a worker which stayed has answered; import, load and first belong to the first, and are None in the others).
     `witnesses` are what else was seen of the steady phase, each absent when it cannot be read: steal (share of the
     CPUs' busy time that the hypervisor took), clock_begin and clock_end (Hz, mean of the CPUs allowed), throttles (CPU
     throttling events that fell into it), timer (seconds that reading the clock takes), suspended (seconds the machine

@@ -100,6 +100,21 @@ def peak_memory() -> int:
         return next((int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM")), 0)
 
 
+def restart_peak() -> bool:
+    """Let the peak begin anew from what is resident now; whether this kernel does so (proc_pid_clear_refs(5))."""
+    try:
+        with open("/proc/self/clear_refs", "w") as refs:
+            refs.write("5")
+    except OSError:
+        return False
+    return True
+
+
+def available(path: str = "/proc/meminfo") -> int:
+    """Bytes of memory the kernel could give: MemAvailable of proc_meminfo(5)."""
+    return next((int(line.split()[1]) << 10 for line in text(path).splitlines() if line.startswith("MemAvail")), 0)
+
+
 def boottime() -> float:
     """CLOCK_BOOTTIME in seconds."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

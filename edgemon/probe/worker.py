@@ -1,8 +1,9 @@
-"""The worker: one Request on stdin, one Result on the descriptor named in argv, then it is gone.
+"""The worker: a Request on the socket that is its stdin, a Result on the same, and so on until nobody asks any more.
 
 Started by path with any Python >= 3.8, in which only the engine is installed: so the standard library only, and the
-package is made importable without putting the daemon's site-packages in front of the engine's. The answer is lines of
-JSON: each stage as it begins, then the result; a stage without a result is a crash, and says where.
+package is made importable without putting the daemon's site-packages in front of the engine's. What is said are lines
+of JSON: each stage as it begins, then the result; a stage without a result is a crash, and says where. Import, load and
+first inference belong to the first round; who asks again asks for the same model, and the cold start is told no more.
 """
 
 import sys
@@ -13,8 +14,6 @@ if sys.version_info < (3, 8):
 import importlib
 import json
 import os
-import resource
-import select
 import types
 from typing import Any, Callable, Dict
 
@@ -30,8 +29,9 @@ from edgemon.probe import golden, measure  # noqa: E402 - the package above come
 from edgemon.probe.inputs import alike  # noqa: E402
 from edgemon.probe.kernels import kernels  # noqa: E402
 from edgemon.probe.measure import timed  # noqa: E402
+from edgemon.probe.priority import step_back, told  # noqa: E402
 from edgemon.probe.result import BusyError, Ended, Outcome, Request  # noqa: E402
-from edgemon.probe.witness import Witness, peak_memory  # noqa: E402
+from edgemon.probe.witness import Witness, peak_memory, restart_peak  # noqa: E402
 
 BEFORE, PATIENCE = 1.0, 0.05
 """Seconds of the pause before the warm-up, and its share of the timeout, at most."""
@@ -56,88 +56,126 @@ class Report:
             data = data[os.write(self._fd, data) :]
 
 
+class Output:
+    """Where stdout and stderr go: between two rounds to nowhere, since nobody reads what is printed then."""
+
+    def __init__(self) -> None:
+        self._kept, self._nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+
+    def open(self, heard: bool) -> None:
+        """To the daemon, or to nowhere."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for fd in (1, 2):
+            os.dup2(self._kept if heard else self._nowhere, fd)
+
+
+class Served:
+    """What stays of a model from round to round."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.runtime: Any = None
+        self.infer: Callable[[], Any] = _nothing
+        self.facts: Dict[str, Any] = {}
+
+
 def main() -> None:
-    """Answer the request on stdin."""
-    request = Request.from_json(json.load(sys.stdin))
-    report = Report(int(sys.argv[1]))
-    report.begin("start")
-    step_back(request.memory)
-    answer = {"probe": request.probe, "outcome": Outcome.FAILED.value}  # type: Dict[str, Any]
-    try:
-        phases(request, report, answer)
-        answer["peak_memory"] = peak_memory() - answer.pop("held", 0)
-        dissect(request, answer["facts"])  # when all is measured: it is no part of what the model costs
-    except BusyError as error:
-        answer["outcome"], answer["detail"] = Outcome.SKIPPED.value, str(error)
-        report.stage = "device_busy"
-    except MemoryError as error:
-        answer["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
-    except Exception as error:  # noqa: BLE001 - seam: whatever an engine raises is an answer
-        answer["outcome"] = getattr(error, "outcome", Outcome.FAILED).value
-        kind = (
-            "" if type(error) in (ValueError, RuntimeError, ConnectionError, Ended) else "%s: " % type(error).__name__
-        )
-        answer["detail"] = (kind + " ".join(str(error).split()))[:1000] or type(error).__name__
-    answer["stage"] = report.stage
-    answer.setdefault("peak_memory", peak_memory() - answer.pop("held", 0))
-    report.write({"result": answer})
+    """Answer every request on stdin."""
+    channel = os.dup(0)  # closed on exec, as stdin is not: what an engine starts must not hold it
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    report, output, served = Report(channel), Output(), Served()
+    with os.fdopen(channel, "rb", closefd=False) as requests:
+        for line in requests:
+            request = Request.from_json(json.loads(line))
+            report.begin("start")
+            output.open(True)
+            result = answer(request, report, served)
+            output.open(False)
+            report.write({"result": result})
     os._exit(0)  # an engine that crashes while it is torn down has still answered
 
 
-def step_back(memory: int) -> None:
-    """First to be killed, last to be scheduled, no core dump, bounded memory, and gone when the daemon is."""
-    _write("/proc/self/oom_score_adj", "1000")
-    os.nice(19)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    import ctypes  # noqa: PLC0415 - 5 ms that a failing start need not pay
+def answer(request: Request, report: Report, served: Served) -> Dict[str, Any]:
+    """One round: whatever happens in it, an answer."""
+    said = {"probe": request.probe, "outcome": Outcome.FAILED.value}  # type: Dict[str, Any]
+    known = not served.rounds or restart_peak()
+    try:
+        if not served.rounds:
+            step_back(request)
+        phases(request, report, served, said)
+        said["peak_memory"] = peak_memory() - said.pop("held", 0)
+        dissect(request, said["facts"])  # when all is measured: it is no part of what the model costs
+    except BusyError as error:
+        said["outcome"], said["detail"] = Outcome.SKIPPED.value, str(error)
+        report.stage = "device_busy"
+    except MemoryError as error:
+        said["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
+    except Exception as error:  # noqa: BLE001 - seam: whatever an engine raises is an answer
+        said["outcome"] = getattr(error, "outcome", Outcome.FAILED).value
+        kind = (
+            "" if type(error) in (ValueError, RuntimeError, ConnectionError, Ended) else "%s: " % type(error).__name__
+        )
+        said["detail"] = (kind + " ".join(str(error).split()))[:1000] or type(error).__name__
+    said["stage"] = report.stage
+    said.setdefault("peak_memory", peak_memory() - said.pop("held", 0))
+    if not known:
+        said["peak_memory"] = None
+    return said
 
-    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL: linux/prctl.h
-    reader = select.poll()
-    reader.register(1, 0)
-    if reader.poll(0):  # nobody reads what this prints: the daemon went before it could be noticed
-        os._exit(1)
 
-
-def phases(request: Request, report: Report, answer: Dict[str, Any]) -> None:
+def phases(request: Request, report: Report, served: Served, answer: Dict[str, Any]) -> None:
     """Run the phases in order, filling `answer` as they end so that a failure keeps what was measured."""
-    runtime = ready(request, report, answer)
+    if not served.rounds:
+        ready(request, report, served, answer)
+    served.rounds += 1
+    answer["facts"] = dict(served.facts)
+    if served.rounds > 1:
+        answer["facts"]["resident"] = served.rounds
     if request.until:
         answer["outcome"] = Outcome.OK.value
-    elif hasattr(runtime, "run"):
+    elif hasattr(served.runtime, "run"):
         report.begin("run")
-        answer.update(runtime.run())
-        check(request, runtime, answer)
+        answer.update(served.runtime.run())
+        check(request, served.runtime, answer)
     else:
-        infer = runtime.infer()
+        measured(request, report, served, answer)
+
+
+def measured(request: Request, report: Report, served: Served, answer: Dict[str, Any]) -> None:
+    """Inferences that are timed from here, the first only in the first round."""
+    runtime = served.runtime
+    if served.rounds == 1:
+        served.infer = runtime.infer()
         report.begin("first")
-        answer["first_seconds"] = timed(infer)
-        report.begin("check")
-        check(request, runtime, answer)
-        times(request, report, runtime, infer, answer)
-        extras(request, report, runtime, answer["facts"])
+        answer["first_seconds"] = timed(served.infer)
+    report.begin("check")
+    check(request, runtime, answer)
+    times(request, report, runtime, served.infer, answer)
+    extras(request, report, runtime, answer["facts"])
 
 
-def ready(request: Request, report: Report, answer: Dict[str, Any]) -> Any:
-    """A runtime that has imported its engine and loaded the model, or as far as the request wants."""
+def ready(request: Request, report: Report, served: Served, answer: Dict[str, Any]) -> None:
+    """Import the engine and load the model, or as far as the request wants."""
     report.begin("import")
     began = measure.TOOLS.clock()
-    runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
+    served.runtime = runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
     runtime.start()
     answer["import_seconds"] = measure.TOOLS.clock() - began
     getattr(runtime, "stages", _nothing)(report.begin)
-    answer["facts"] = {"runtime_version": runtime.version()}
+    served.facts = answer["facts"] = {"runtime_version": runtime.version()}
     if request.until == "import":
-        answer["facts"].update(getattr(runtime, "sees", dict)())
-        return runtime
+        served.facts.update(getattr(runtime, "sees", dict)())
+        return
     report.begin("load")
     try:
         answer["load_seconds"] = timed(runtime.load)
     finally:
         answer["phases"] = getattr(runtime, "phases", {})
-    answer["facts"].update(runtime.facts())
-    return runtime
+    served.facts.update(runtime.facts())
+    served.facts["options"] = {**served.facts.get("options", {}), **told(request)}
 
 
 def times(request: Request, report: Report, runtime: Any, infer: Callable[[], Any], answer: Dict[str, Any]) -> None:
@@ -217,14 +255,6 @@ def check(request: Request, runtime: Any, answer: Dict[str, Any]) -> None:
 
 def _nothing(*_: Any) -> None:
     return None
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        with open(path, "w") as file:
-            file.write(text)
-    except OSError:
-        pass  # a container may forbid it; the probe is no worse for it
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 `options` of the probe choose what it does: `work` (microseconds an inference burns, default 500), `compute` and
 `memory` (microseconds of a reference kernel, default 500) and `behaviour`, one of ok, raise, nan, wrong, segfault,
-abort, exit, spin, allocate, chatter; the crashes are real ones.
+abort, exit, spin, allocate, chatter, babble (prints without end, between rounds as well), leak (keeps 16 MiB of each
+round); the crashes are real ones. With `round` it only behaves so from that round of its worker on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ctypes
 import hashlib
 import os
 import sys
+import threading
 import time
 from typing import Any, Callable, Dict, List
 
@@ -25,6 +27,8 @@ class Fake:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._behaviour = str(request.options.get("behaviour", "ok"))
+        self._from, self._round = int(request.options.get("round", 1)), 1
+        self._kept: List[bytes] = []
         self._work = float(request.options.get("work", 500)) * 1e-6
 
     def start(self) -> None:
@@ -36,10 +40,10 @@ class Fake:
 
     def load(self) -> None:
         """Behave as told."""
-        act = BEHAVIOURS.get(self._behaviour)
-        if act is None:
+        if self._behaviour not in BEHAVIOURS:
             raise ValueError("behaviour %s is unknown; known: %s" % (self._behaviour, ", ".join(sorted(BEHAVIOURS))))
-        act()
+        if self._from <= 1:
+            BEHAVIOURS[self._behaviour]()
 
     def infer(self) -> Callable[[], Any]:
         """Burn the CPU for the configured time."""
@@ -56,10 +60,20 @@ class Fake:
     def outputs(self, index: int) -> List[Dict[str, Any]]:
         """Four values that depend on the seed and, when told to be wrong or NaN, on that."""
         seed = self._request.seeds[index]
+        if index == 0:
+            self._behave()
         values = [float((seed * 7 + step * 3) % 11) for step in range(4)]
-        if self._behaviour in {"nan", "wrong"}:
+        if self._behaviour in {"nan", "wrong"} and self._round > self._from:
             values[0] = float("nan") if self._behaviour == "nan" else -100.0
         return [tensor("output", "float32", [4], repr(values).encode(), values)]
+
+    def _behave(self) -> None:
+        """Once a round."""
+        if self._behaviour == "leak":
+            self._kept.append(b"x" * (16 << 20))
+        if self._from == self._round > 1:
+            BEHAVIOURS[self._behaviour]()
+        self._round += 1
 
     def facts(self) -> Dict[str, Any]:
         """That it is simulated, before all."""
@@ -112,6 +126,14 @@ def _chatter() -> None:
         sys.stderr.write("y" * 65536)
 
 
+def _babble() -> None:
+    def work() -> None:
+        while True:
+            sys.stdout.write("x" * 65536)
+
+    threading.Thread(target=work, daemon=True).start()
+
+
 BEHAVIOURS: Dict[str, Callable[[], None]] = {
     "ok": _nothing,
     "nan": _nothing,
@@ -123,6 +145,8 @@ BEHAVIOURS: Dict[str, Callable[[], None]] = {
     "spin": _spin,
     "allocate": _allocate,
     "chatter": _chatter,
+    "babble": _babble,
+    "leak": _nothing,
 }
 
 RUNTIME = Fake

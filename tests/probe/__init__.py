@@ -30,7 +30,7 @@ def ask(runtime: str = "fake", **fields: Any) -> Request:
 
 
 def interpreter(path: Path, text: str) -> str:
-    """A shell script in Python's place: $1 is the worker, $2 the descriptor for the answer, $PYTHON this Python."""
+    """A shell script in Python's place: $1 is the worker, its stdin takes the answer, $PYTHON is this one."""
     path.write_text(f"#!/bin/sh\nPYTHON={sys.executable}\n{text}\n")
     path.chmod(0o755)
     return str(path)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgemon.probe.golden import LONGEST, TOP, between, distance, finite, plain, tensor, wrong
 from edgemon.probe.result import Tolerance
-from edgemon.probe.supervisor import ANSWER
+from edgemon.probe.watch import ANSWER
 
 NUMBERS = st.floats(-1e6, 1e6, width=32)
 VECTORS = st.lists(NUMBERS, min_size=1, max_size=20)
