@@ -75,18 +75,21 @@ def test_the_second_round_comes_from_the_same_process_and_tells_no_cold_start(ho
 def test_both_ways_find_the_same_outputs_and_the_same_wrong_ones(mode: str, home: Callable[..., Residence]) -> None:
     """The embedded model on its real engine: golden outputs to the bit, and outputs held against others are wrong."""
     one = home(runtime="onnx", worker=mode)
-    asked = replace(request("p", replace(PROBE, runtime="onnx")), idle=0.0, samples=3, seconds=0.05, counted="none")
+    asked = replace(request("p", replace(PROBE, runtime="onnx")), idle=0.0, samples=3, seconds=0.05)
+    asked = replace(asked, counted=digest(asked))
     results = [one.run(asked) for _ in range(3)]
+    assert bool(workers()) is (mode == "resident")
     assert {(result.outcome, result.detail) for result in results} == {(Outcome.OK, "")}
     assert all(result.distance["bits"] == 0.0 for result in results)
-    assert len({str({**result.facts, "resident": 0, "anatomy": 0, "roof": 0}) for result in results}) == 1
+    assert len({str({**result.facts, "resident": 0, "roof": 0, "kernels": 0}) for result in results}) == 1
     off = replace(asked, golden=[[{**one, "values": [9.0] * 1000, "sha256": ""} for one in asked.golden[0]]])
     assert one.run(off).outcome is Outcome.WRONG_OUTPUT
     assert not workers()
 
 
 def test_a_warm_round_costs_less_cpu_than_a_cold_one(home: Callable[..., Residence]) -> None:
-    one, asked = home(runtime="onnx"), ask("onnx", model=EMBEDDED, kernel_share=0.0, counted="none")
+    one, asked = home(runtime="onnx"), ask("onnx", model=EMBEDDED, kernel_share=0.0)
+    asked = replace(asked, counted=digest(asked))
     costs = [one.run(asked).cpu_seconds or 0.0 for _ in range(8)]
     assert min(costs[-4:]) < min(costs[0], supervisor.run(asked).cpu_seconds or 0.0)
     assert min(costs) > 0
