@@ -126,7 +126,7 @@ class Probe:
         ),
     ] = "auto"
     recycle: Annotated[
-        int, Whole(1, 1_000_000), About("runs after which a resident worker starts anew, as it does after an hour")
+        int, Whole(1, 100_000), About("runs after which a resident worker starts anew, as it does after an hour")
     ] = 100
     scheduling: Annotated[
         str,

@@ -1,11 +1,11 @@
-"""`python -m tests.benchmarks [daemon|fidelity|sweep|rules|causes|all]`: exit status 1 when a target is missed."""
+"""`python -m tests.benchmarks [PART]`: what edgemon costs and finds; exit status 1 when a target is missed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from tests.benchmarks import causes, daemon, fidelity, rules, sweep
+from tests.benchmarks import causes, daemon, fidelity, rules, sweep, workers
 from tests.benchmarks.report import machine, verdicts
 
 
@@ -13,7 +13,7 @@ def main() -> int:
     """Run what was chosen; `all` is without the causes, which take hours on a machine that does nothing else."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="edgemon beside its peers")
     parser.add_argument(
-        "part", nargs="?", default="all", choices=["daemon", "fidelity", "sweep", "rules", "causes", "all"]
+        "part", nargs="?", default="all", choices=["daemon", "fidelity", "sweep", "rules", "causes", "workers", "all"]
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the daemons are watched")
     parser.add_argument("--rounds", type=int, default=40, help="rounds of each trouble (default: %(default)s)")
@@ -28,6 +28,8 @@ def main() -> int:
         targets += fidelity.run(chosen.quick)
     if chosen.part in {"sweep", "all"}:
         targets += sweep.run()
+    if chosen.part in {"workers", "all"}:
+        workers.run(5 if chosen.quick else chosen.rounds)
     if chosen.part == "causes":
         targets += causes.run(*(5, 12) if chosen.quick else (chosen.rounds, chosen.quiet))
     if chosen.part in {"rules", "all"}:

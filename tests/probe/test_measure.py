@@ -196,3 +196,15 @@ def test_the_roof_is_the_compute_kernels_macs_by_its_time(world: World) -> None:
     told = facts(world.kernels(), {"compute": 0.001, "memory": 0.002})
     assert told == {"kernels": {"compute": "c", "memory": "m"}, "roof": pytest.approx(1e6)}
     assert facts(world.kernels(), {"memory": 0.002}) == {"kernels": {"memory": "m"}}
+
+
+def test_a_run_delay_told_late_does_not_have_a_kernel_repeated_for_minutes(world: World) -> None:
+    """The scheduler books more delay on a call than the call took: less that delay it would have taken no time."""
+    late = world.work("k", 0.0002)
+
+    def call() -> None:
+        late()
+        world.waited[0] += 10**6
+
+    world.steady(world.work(".", 0.001), 0.001, {"compute": Kernel("k", call)}, seconds=0.3)
+    assert max(map(len, world.ran.split("."))) <= 2 * 5
