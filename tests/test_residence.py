@@ -21,9 +21,15 @@ from edgemon.prober import request
 from edgemon.residence import ALL, MOST, OFTEN, SHARE, Circumstances, Residence, choose
 from tests import onnx_models as models
 from tests.probe import EMBEDDED, MIB, SPIN, ask, eventually, gone, workers
+from tests.running import running, until
+from tests.test_daemon import BRISK, QUICK, reload, value
 
 PROBE = config.Probe(runtime="fake", worker="resident", interval=60.0)
 GIB = 1 << 30
+CALM = {**QUICK, "interval": "3s"}
+"""Time enough for a run on a machine that is busy."""
+MEASURED = ("resident", "roof", "kernels")
+ROUNDS, MEMORY = (f'edgemon_probe_worker_{name}{{probe="a"}}' for name in ("rounds", "memory_usage_bytes"))
 
 
 @pytest.fixture
@@ -81,7 +87,8 @@ def test_both_ways_find_the_same_outputs_and_the_same_wrong_ones(mode: str, home
     assert bool(workers()) is (mode == "resident")
     assert {(result.outcome, result.detail) for result in results} == {(Outcome.OK, "")}
     assert all(result.distance["bits"] == 0.0 for result in results)
-    assert len({str({**result.facts, "resident": 0, "roof": 0, "kernels": 0}) for result in results}) == 1
+    facts = [{name: told for name, told in one.facts.items() if name not in MEASURED} for one in results]
+    assert facts[0] == facts[1] == facts[2]
     off = replace(asked, golden=[[{**one, "values": [9.0] * 1000, "sha256": ""} for one in asked.golden[0]]])
     assert one.run(off).outcome is Outcome.WRONG_OUTPUT
     assert not workers()
@@ -342,3 +349,44 @@ def test_a_worker_that_proves_too_large_is_gone_after_its_first_round() -> None:
     assert not one.choice.stays
     assert left(one) == {"room": 1}
     assert one.run(ask()).load_seconds is not None
+
+
+# in the daemon
+
+
+def test_the_daemon_keeps_a_worker_and_tells_so_until_a_reload_or_its_end(tmp_path: Path) -> None:
+    with running(tmp_path, probes={"a": CALM}, sensors=BRISK) as daemon:
+        until(lambda: (value(daemon, ROUNDS) or 0) >= 3)
+        first = workers(daemon.pid)
+        assert len(first) == 1
+        assert MIB < (value(daemon, MEMORY) or 0) < 200 * MIB
+        reload(daemon, probes={"a": {**CALM, "options": {"work": 30}}}, sensors=BRISK)
+        until(lambda: gone(first[0]))
+        until(lambda: value(daemon, ROUNDS) == 2)
+        second = workers(daemon.pid)
+        reload(daemon, probes={"a": {**CALM, "worker": "ephemeral"}}, sensors=BRISK)
+        until(lambda: gone(second[0]))
+        until(lambda: value(daemon, ROUNDS) is None)
+        reload(daemon, probes={"a": CALM}, sensors=BRISK)
+        until(lambda: (value(daemon, ROUNDS) or 0) >= 2)
+        last = workers(daemon.pid)
+    assert gone(last[0])
+
+
+def test_an_idle_worker_dies_with_a_daemon_that_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path, probes={"a": CALM}, sensors=BRISK) as daemon:
+        until(lambda: value(daemon, ROUNDS))
+        worker = workers(daemon.pid)[0]
+        daemon.process.kill()
+        assert eventually(lambda: gone(worker))
+
+
+def test_the_daemon_gives_a_worker_back_when_memory_is_short(tmp_path: Path) -> None:
+    """By a gate that is always closed after the reload, which leaves the probe and its worker as they are."""
+    probe = CALM
+    with running(tmp_path, probes={"a": probe}, sensors=BRISK) as daemon:
+        until(lambda: value(daemon, ROUNDS))
+        worker = workers(daemon.pid)[0]
+        reload(daemon, probes={"a": probe}, sensors=BRISK, gates={"memory": "1000GiB"})
+        until(lambda: gone(worker))
+        until(lambda: value(daemon, 'edgemon_probe_worker_left_total{probe="a",reason="memory"}') == 1)
