@@ -3,6 +3,8 @@
 Standard library only, Python >= 3.8. Numbers are those of linux/prctl.h, linux/ioprio.h and asm/unistd.h.
 """
 
+from __future__ import annotations
+
 import os
 import resource
 import select
