@@ -101,10 +101,13 @@ def cut(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def read(path: str) -> Any:
-    """The values in a file, None when it holds none; ConfigError says what keeps it from being read."""
+def read(path: str, loader: type[Loader] = Loader, kind: str = "") -> Any:
+    """The values in a file, None when it holds none; ConfigError says what keeps it from being read.
+
+    `kind` is what it should be, a configuration if not given.
+    """
     try:
-        return yaml.load(_text(path), Loader)  # noqa: S506 - Loader is a SafeLoader
+        return yaml.load(_text(path, kind), loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}: " if mark else ""
@@ -118,16 +121,17 @@ def read(path: str) -> Any:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
 
 
-def _text(path: str) -> str:
+def _text(path: str, kind: str) -> str:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ConfigError(["is not a file; --config takes the path of a YAML file"])
+            hint = f"{kind} is one" if kind else "--config takes the path of a YAML file"
+            raise ConfigError([f"is not a file; {hint}"])
         with open(path, "rb") as file:
             raw = file.read(LARGEST + 1)
     except OSError as error:
         raise ConfigError([f"cannot be read: {(error.strerror or '').lower()}"]) from None
     if len(raw) > LARGEST:
-        raise ConfigError(["is larger than 1 MiB, which no configuration is"])
+        raise ConfigError([f"is larger than 1 MiB, which no {kind.removeprefix('a ') or 'configuration'} is"])
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
