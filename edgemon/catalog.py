@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, hardware, inference
+from edgemon import alerting, hardware, inference, ruled
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -228,4 +228,5 @@ ALL: tuple[Metric, ...] = (
     *hardware.ALL,
     *inference.ALL,
     *alerting.ALL,
+    *ruled.ALL,
 )
