@@ -41,10 +41,11 @@ def limits() -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET or HEAD: path without query, headers with lower-case names."""
+    """A GET or HEAD: path without query, headers with lower-case names, and the query as it was sent."""
 
     path: str
     headers: dict[str, str]
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,8 +219,8 @@ class Server:
         headers: dict[str, str] = {}
         for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers):
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        path = FORM.sub("", request.target.decode("latin-1")).partition("?")[0]
-        self._respond(connection, self._handler(Request(path, headers)))
+        path, _, query = FORM.sub("", request.target.decode("latin-1")).partition("?")
+        self._respond(connection, self._handler(Request(path, headers, query)))
 
     def _refuse(self, connection: Connection, status: int) -> None:
         """Answer an error and close: what follows on such a connection cannot be trusted."""

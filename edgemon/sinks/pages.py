@@ -1,4 +1,4 @@
-"""What the HTTP server answers: /metrics, /healthz, /readyz and the page at /. Everything comes from memory."""
+"""What the HTTP server answers: /metrics, /healthz, /readyz, the API of alerts and the page at /. All from memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from edgemon import __version__
 from edgemon.sinks import prometheus
 from edgemon.wire import Request, Response
 
+JSON = "application/json"
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #888; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2.5rem auto; padding: 0 1.2rem; }
@@ -52,6 +53,8 @@ class Site:
     overview: Callable[[], Overview]
     stuck: Callable[[], str]
     ready: Callable[[], bool]
+    alerts: Callable[[], bytes]
+    rules: Callable[[str], tuple[int, bytes]]
 
     def __call__(self, request: Request) -> Response:
         """The response for a GET."""
@@ -62,9 +65,13 @@ class Site:
             return Response(503, f"{stuck}\n".encode()) if stuck else Response(200, b"ok\n")
         if request.path == "/readyz":
             return Response(200, b"ready\n") if self.ready() else Response(503, b"no sweep is done yet\n")
+        if request.path == "/api/v1/alerts":
+            return Response(200, self.alerts(), JSON)
+        if request.path == "/api/v1/rules":
+            return Response(*self.rules(request.query), JSON)
         if request.path == "/":
             return Response(200, page(self.overview()).encode(), "text/html; charset=utf-8")
-        return Response(404, b"not found; there are /, /metrics, /healthz and /readyz\n")
+        return Response(404, b"not found; there are /, /metrics, /healthz, /readyz, /api/v1/alerts and /api/v1/rules\n")
 
     def _metrics(self, request: Request) -> Response:
         kind = prometheus.negotiate(request.headers.get("accept", "text/plain"))

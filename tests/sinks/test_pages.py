@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -53,7 +54,15 @@ class Place:
     def __init__(self) -> None:
         self.store, self.stuck, self.view = Store(), "", overview()
         exposition = Exposition(lambda: self.store.snapshot)
-        self.site = Site(exposition, lambda: self.view, lambda: self.stuck, lambda: self.store.snapshot.number > 0)
+        ready = lambda: self.store.snapshot.number > 0  # noqa: E731
+        self.site = Site(
+            exposition,
+            lambda: self.view,
+            lambda: self.stuck,
+            ready,
+            lambda: b"alerts",
+            lambda query: (200, query.encode()),
+        )
 
     def get(self, path: str, **headers: str) -> Response:
         return self.site(Request(path, {name.replace("_", "-"): value for name, value in headers.items()}))
@@ -142,7 +151,7 @@ def test_an_overview_that_fails_is_a_500_and_metrics_go_on(place: Place) -> None
     def broken() -> Overview:
         raise ValueError("as asked")
 
-    site = Site(place.site.exposition, broken, lambda: "", lambda: True)
+    site = replace(place.site, overview=broken)
     with serving(handler=site) as (_, port), Client(port) as one, Client(port) as two:
         assert one.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").status == 500
         assert two.ask().status == 200
