@@ -1,4 +1,4 @@
-"""`edgemon rules`: PromQL on this device."""
+"""`edgemon rules`: alert rules, and PromQL on this device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edgemon import cli
+from edgemon.cli import rulefiles
 from edgemon.collect import Source as Sensor
 from edgemon.collect import take
 from edgemon.store import Snapshot, Store
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from edgemon.alerts.promql.select import Source
     from edgemon.alerts.promql.values import Vector
 
-TEXT = "Try out what alert rules are made of. PROMQL.md says which part of PromQL a device evaluates."
+TEXT = """Check, list and test alert rules, and try out what they are made of. PROMQL.md says which part of PromQL a
+device evaluates."""
 EVAL = """Evaluate an expression over one sweep of the sensors. What looks back, such as rate(x[1m]), needs more than
 one: take them with --for."""
 
@@ -31,10 +33,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
     verb.add_argument("expression", help="PromQL, such as 'hw_temperature_celsius > 70'")
     verb.add_argument("--json", action="store_true", help="print JSON, as Prometheus' query API has it")
     cli.timed(cli.rooted(cli.configured(verb)), "sweep")
+    verb.set_defaults(perform=evaluate)
+    rulefiles.add(verbs)
     return it
 
 
 def run(chosen: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    status: int = chosen.perform(chosen)
+    return status
+
+
+def evaluate(chosen: argparse.Namespace) -> int:
     """Evaluate and print; 1 when it fails on the series that are here."""
     from edgemon.alerts.promql.load import load  # noqa: PLC0415 - no other command's cost
     from edgemon.alerts.promql.select import Source  # noqa: PLC0415
