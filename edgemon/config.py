@@ -26,6 +26,7 @@ from edgemon.values import (
     HOST_PORT,
     LEVEL,
     NAME,
+    PATH,
     PRECISION,
     About,
     Bytes,
@@ -176,6 +177,18 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The alert rules."""
+
+    files: Annotated[
+        tuple[str, ...], Each(PATH), About("Prometheus rule files, such as [/etc/edgemon/rules/*.yml]; none if empty")
+    ] = ()
+    interval: Annotated[float, Seconds(1, 3600), About("time between two evaluations of a group that does not say")] = (
+        15.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything; every key is optional."""
 
@@ -197,6 +210,15 @@ class Config:
         default_factory=lambda: {"default": Probe()}
     )
     notify: Annotated[Notify, About("who is told of alerts")] = field(default_factory=Notify)
+
+    rules: Annotated[Rules, About("alert rules, evaluated on the device")] = field(default_factory=Rules)
+    thresholds: Annotated[
+        Mapping[str, Annotated[float, Range(-1e18, 1e18)]],
+        NAME,
+        About(
+            "numbers for rules, by a name of yours: edgemon_threshold{name=…}, so that one rule file fits all devices"
+        ),
+    ] = field(default_factory=dict)
 
     def state(self) -> str:
         """The state directory in force: systemd's, the configured, or the customary one of this user."""

@@ -1,7 +1,8 @@
 """The daemon: configuration to parts, parts to lanes, and a clean end. The composition root; only cli imports it.
 
 Lanes: `sensing` sweeps the hardware and publishes snapshots, `probing` runs one probe at a time (two would measure each
-other), and the HTTP server has its own thread. The main thread waits: SIGHUP reloads, SIGTERM and SIGINT end.
+other), `rules` evaluates alert rules, and the HTTP server has its own thread. The main thread waits: SIGHUP reloads,
+SIGTERM and SIGINT end.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from edgemon.metric import Reading
 from edgemon.platforms import discover
 from edgemon.probe.process import resident
 from edgemon.probing import Energy, Probing
+from edgemon.ruling import Ruling
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Site
 from edgemon.sinks.prometheus import Exposition
@@ -90,7 +92,9 @@ class Daemon:
         self._probing = Probing(self._store, self._archive, self._root, state, energy, self._observe)
         self._notifying = Notifying(state, self._root)
         self._cleanup.callback(self._notifying.stop)
-        site = Site(Exposition(lambda: self._store.snapshot), self.overview, self.stuck, self.ready)
+        self._ruling = Ruling(self._store, self._root, state, self._notifying.announce)
+        exposition = Exposition(lambda: self._store.snapshot)
+        site = Site(exposition, self.overview, self.stuck, self.ready, self._ruling.alerts, self._ruling.rules)
         self._server = Server(listener, site, limits())
         self._plan()
         self._listen_to_signals()
@@ -142,6 +146,7 @@ class Daemon:
             ]
         )
         self._probing.follow(self.config)
+        self._ruling.follow(self.config)
 
     def _collect(self, collector: Collector) -> None:
         """Put a collector in the place of the one before; what only that one read disappears."""
@@ -168,7 +173,9 @@ class Daemon:
         if self._collector:
             self._collector.sweep()
         self._store.put("edgemon.self", self._own())
-        self._probing.see(self._store.commit())
+        snapshot = self._store.commit()
+        self._probing.see(snapshot)
+        self._ruling.see(snapshot)
 
     def _look(self) -> None:
         """Read platforms that came, and no more those that went."""
@@ -204,7 +211,7 @@ class Daemon:
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
-        for one in (self._sensing, self._probing.lane, self._archive, self._notifying):
+        for one in (self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling):
             yield from one.readings()
 
     def end(self) -> None:
@@ -242,6 +249,7 @@ class Daemon:
         self._server.stop()
         self._probing.stop(4.0)
         self._sensing.stop(0.5)
+        self._ruling.stop(1.0)
         if self._collector:
             self._collector.stop()
 
@@ -253,6 +261,7 @@ class Daemon:
         """Which lane does not move any more, in words, or nothing."""
         bounds = {
             self._sensing: STUCK,
+            self._ruling.lane: STUCK,
             self._probing.lane: STUCK + max([p.timeout for p in self.config.probes.values()] + [0]),
         }
         for lane, bound in bounds.items():

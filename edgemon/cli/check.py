@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from edgemon import cli, config
 from edgemon.alerts.notify import receivers
 from edgemon.alerts.receiver import Delivery, Receiver
+from edgemon.alerts.rules import load
+from edgemon.errors import ConfigError
 from edgemon.judge.placement import fallback, shares
 from edgemon.probe.result import Outcome
 from edgemon.probe.witness import available
@@ -40,7 +43,19 @@ def run(chosen: argparse.Namespace) -> int:
         bad += _probe(name, probe, settings.state())
     for one in receivers(settings.notify, Root()):
         bad += _receiver(one)
-    return 1 if bad else 0
+    return 1 if bad + _rules(settings.rules.files) else 0
+
+
+def _rules(files: Sequence[str]) -> int:
+    try:
+        groups = load(files)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"problem        {problem}")
+        return len(error.problems)
+    if files:
+        print(f"rules          {sum(len(group.rules) for group in groups)} in {len(groups)} groups are good")
+    return 0
 
 
 def _platforms(settings: config.Config) -> int:
