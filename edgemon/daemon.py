@@ -133,6 +133,7 @@ class Daemon:
         self._scout.stop()
         self._scout = Scout(self._platforms, self._root, sensors.disable, sensors.timeout)
         self._store.put("edgemon.identity", [identity.target(self._root), identity.build()])
+        self._probing.follow(self.config)  # before the next sweep, which publishes what is left of the old probes
         self._collect(
             Collector(self._scout.here, self._root, sensors.timeout, self._publisher(), sensors.interval, self._meter)
         )
@@ -145,7 +146,6 @@ class Daemon:
                 Job("flush", FLUSH, self._archive.flush, delay=FLUSH),
             ]
         )
-        self._probing.follow(self.config)
         self._ruling.follow(self.config)
 
     def _collect(self, collector: Collector) -> None:

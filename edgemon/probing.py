@@ -80,6 +80,7 @@ class Probing:
             for one in self.probers:
                 one.hardware, one.look = self._store.readings, self._look
             self._settle(before)
+            self._put_workers()
             for name in before.keys() - settings.probes.keys():
                 self._store.put(f"probe.{name}", ())
             self._schedule.follow(settings, fresh)
