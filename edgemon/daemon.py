@@ -86,13 +86,7 @@ class Daemon:
             raise SetupError(f"another edgemon runs on {state}; stop it, or give this one its own state_dir:")
         listener = listen(self.config.listen)
         self._cleanup.callback(listener.close)
-        self._archive = Archive(state)
-        self._cleanup.callback(self._archive.close)
-        energy = Energy(self._meter, self._briskly)
-        self._probing = Probing(self._store, self._archive, self._root, state, energy, self._observe)
-        self._notifying = Notifying(state, self._root)
-        self._cleanup.callback(self._notifying.stop)
-        self._ruling = Ruling(self._store, self._root, state, self._notifying.announce)
+        self._make(state)
         exposition = Exposition(lambda: self._store.snapshot)
         site = Site(exposition, self.overview, self.stuck, self.ready, self._ruling.alerts, self._ruling.rules)
         self._server = Server(listener, site, limits())
@@ -101,6 +95,16 @@ class Daemon:
         self._server.start()
         self._sensing.start()
         self._greet(listener)
+
+    def _make(self, state: str) -> None:
+        """The parts that keep something in the state directory; they live as long as the daemon."""
+        self._archive = Archive(state)
+        self._cleanup.callback(self._archive.close)
+        energy = Energy(self._meter, self._briskly)
+        self._probing = Probing(self._store, self._archive, self._root, state, energy, self._observe)
+        self._notifying = Notifying(state, self._root)
+        self._cleanup.callback(self._notifying.stop)
+        self._ruling = Ruling(self._store, self._root, state, self._notifying.announce)
 
     def _listen_to_signals(self) -> None:
         """Let each signal put its number into the pipe that the main thread reads.

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from edgemon.conditions import Conditions
 from edgemon.errors import ConfigError
 from edgemon.judge.baseline import Baseline, fingerprint
 
@@ -61,10 +62,19 @@ def wrong(one: Any) -> list[str]:
     problems += [] if fits else ["references: must be mappings of as many numbers above 0 as there are rounds"]
     problems += [] if _golden(one.get("golden", [])) else ["golden: must be lists of tensors, each a mapping"]
     problems += [] if one.get("joules") is None or _positive(one["joules"]) else ["joules: must be a number above 0"]
+    problems += [] if _conditions(one.get("conditions")) else ["conditions: are not what edgemon writes"]
     problems += [] if _texts(one.get("kernels", {})) else ["kernels: must be a mapping of texts"]
     if not problems and fingerprint(one["key"]) != one["fingerprint"]:
         problems.append("fingerprint: does not belong to key; the file was changed by hand")
     return problems
+
+
+def _conditions(value: Any) -> bool:
+    """Whether these are conditions, or none."""
+    try:
+        return value is None or bool(Conditions.from_json(value))
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return False
 
 
 def _texts(value: Any) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from edgemon import hardware
-from edgemon.archive import Archive
 from edgemon.capture import parse
 from edgemon.collect import Source
 from edgemon.daemon import LOOK, Daemon
@@ -44,10 +43,10 @@ def daemon(tmp_path: Path) -> Iterator[tuple[Daemon, Clock]]:
     """A daemon on a machine over time, whose lanes a test moves."""
     clock = Clock()
     made = Daemon(configure(tmp_path, probes={}), Replay(parse(STICK), clock=clock))
-    made._archive = Archive(str(tmp_path))
+    made._make(str(tmp_path))
     made._plan()
     yield made, clock
-    made._archive.close()
+    made._cleanup.close()
     assert made._collector
     made._collector.stop()
     made._scout.stop()
