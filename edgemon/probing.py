@@ -176,7 +176,7 @@ class Probing:
                 cost = _cost(result, self._energy.used(result))
                 plan.ran(cost, finding.verdict)
                 self._say_budget(plan, cost)
-        if not self.cancel.is_set() and (before is None or before.verdict.state is not finding.verdict.state):
+        if not self.cancel.is_set() and (before is None or _gist(before) != _gist(finding)):
             advice = f" ({finding.verdict.advice})" if finding.verdict.advice else ""
             log.log(_level(finding), "probe %s%s", sentence(finding), advice)
 
@@ -210,6 +210,11 @@ class Probing:
 
 def _cost(result: Result, joules: float | None) -> Cost:
     return Cost(result.wall_seconds or 0.0, result.cpu_seconds or 0.0, joules)
+
+
+def _gist(finding: Finding) -> tuple[State, str]:
+    """What is worth a line in the log when it changes: the verdict and its foremost cause."""
+    return finding.verdict.state, finding.causes[0].name if finding.causes else ""
 
 
 def _level(finding: Finding) -> int:
