@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from edgemon.endpoint import RUNTIMES
 from edgemon.judge.baseline import Baseline, Round, differences
 from edgemon.judge.compare import Change, Comparison, Trend, compare
 from edgemon.judge.epoch import ENOUGH, RECENT, Turn, rolling, turn
@@ -146,7 +147,7 @@ LADDER = {
 def _advice(result: Result) -> str:
     if result.stage in LADDER:
         return LADDER[result.stage]
-    served = result.facts.get("runtime") in {"http", "openinference"}
+    served = result.facts.get("runtime") in RUNTIMES
     return (ENDPOINT if served else ADVICE)[result.outcome]
 
 

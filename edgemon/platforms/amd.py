@@ -56,11 +56,6 @@ def detect(root: Root) -> bool:
     return bool(gpus(root) or npus(root))
 
 
-def asleep(root: Root, path: str) -> bool:
-    """power/runtime_status (Documentation/ABI/testing/sysfs-devices-power)."""
-    return root.text(f"{path}/power/runtime_status") == "suspended"
-
-
 def number(root: Root, path: str, per: float, most: float) -> float | None:
     """The number in a file in base units; an implausible one is counted."""
     raw = root.number(path)
@@ -83,7 +78,7 @@ def load(root: Root) -> Iterator[Reading]:
     APU, whose VRAM is a small share set in the firmware, models live there.
     """
     for path, ident, _ in gpus(root):
-        if asleep(root, path):
+        if root.asleep(path):
             continue
         core, memory = (ident, "AMD GPU", "gpu"), (f"{ident}/memory", "AMD GPU memory", "memory")
         yield hardware.UTILIZATION(number(root, f"{path}/gpu_busy_percent", 100, 1), *core)
@@ -100,7 +95,7 @@ def clocks(root: Root) -> Iterator[Reading]:
     is the clock of deep sleep.
     """
     for path, ident, _ in gpus(root):
-        if asleep(root, path):
+        if root.asleep(path):
             continue
         for file, part, name, kind in (("sclk", "", "AMD GPU", "gpu"), ("mclk", "/memory", "AMD GPU memory", "memory")):
             labels = (ident + part, name, kind)
@@ -127,7 +122,7 @@ def faults(root: Root) -> Iterator[Reading]:
     RAS counts are summed over the blocks of the chip (umc is the memory). Only server cards have them.
     """
     for path, ident, _ in gpus(root):
-        if asleep(root, path):
+        if root.asleep(path):
             continue
         replays = number(root, f"{path}/pcie_replay_count", 1, 1e15)
         yield hardware.ACCELERATOR_ERRORS(replays, ident, "gpu", "pcie_replay")
@@ -147,7 +142,7 @@ def state(root: Root) -> Iterator[Reading]:
         labels = (ident, "AMD GPU", "gpu")
         product, bios = title(root, f"{path}/product_name", model), title(root, f"{path}/vbios_version", "")
         yield hardware.ACCELERATOR_INFO(1.0, *labels, "AMD", product, "amdgpu", bios)
-        off = asleep(root, path)
+        off = root.asleep(path)
         yield hardware.ACCELERATOR_STATE(float(not off), *labels, "ok")
         yield hardware.ACCELERATOR_STATE(float(off), *labels, "off")
     for path, ident, model in npus(root):

@@ -16,6 +16,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from edgemon import catalog, hardware
+from edgemon.kernel import base
 from edgemon.metric import Reading
 from edgemon.platforms import Platform, Sensor
 from edgemon.sysfs import Root
@@ -41,11 +42,6 @@ WARNINGS = {"hw_temp_warn1": "high.degraded", "hw_temp_warn2": "high.critical"}
 def detect(root: Root) -> bool:
     """A device of the driver, a chip on the bus without driver, or a USB Accelerator in either state."""
     return bool(root.glob(APEX) or unbound(root) or list(sticks(root)))
-
-
-def base(path: str) -> str:
-    """The last part of a path."""
-    return path.rpartition("/")[2]
 
 
 def boards(root: Root) -> list[tuple[str, tuple[str, str, str]]]:

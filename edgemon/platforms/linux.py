@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgemon import catalog
+from edgemon.kernel import base
 from edgemon.metric import Reading
 from edgemon.platforms import Platform, Sensor
 from edgemon.sysfs import Root
@@ -50,11 +51,6 @@ def scan(root: Root, path: str, pattern: re.Pattern[str]) -> list[Any]:
     if text is not None and not found:
         root.errors["unparsable" if text else "empty"] += 1
     return found
-
-
-def base(path: str) -> str:
-    """The last part of a path."""
-    return path.rpartition("/")[2]
 
 
 def cpu(root: Root) -> Iterator[Reading]:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 
 from edgemon import hardware
+from edgemon.kernel import base
 from edgemon.metric import Metric, Reading
 from edgemon.platforms import Platform, Sensor
 from edgemon.sysfs import Root
@@ -43,15 +44,10 @@ def accelerator(root: Root, path: str) -> bool:
     return CLASS.fullmatch(kind) is not None or ids == CORAL
 
 
-def base(path: str) -> str:
-    """The last part of a path."""
-    return path.rpartition("/")[2]
-
-
 def link(root: Root) -> Iterator[Reading]:
     """Transfers a second and lanes of each link: now, and the most that device and port can do."""
     for path in devices(root):
-        if root.text(f"{path}/power/runtime_status") == "suspended":
+        if root.asleep(path):
             continue
         port = root.link(path).rpartition("/")[0]
         ends = [path, port] if ADDRESS.fullmatch(base(port)) else [path]
