@@ -73,7 +73,10 @@ def judge(
     verdict = _judge(result, rounds, baseline, own, key, effect)
     recent = _recent(rounds, own) if own else []
     drift = compare(recent, own, effect).model if own and len(recent) >= ENOUGH else None
-    return replace(verdict, drift=drift, turn=turn(rounds, effect))
+    turned = turn(rounds, effect)
+    if turned and verdict.cause == "changed":
+        verdict = replace(verdict, evidence={**verdict.evidence, "new against old": interval(turned.change)})
+    return replace(verdict, drift=drift, turn=turned)
 
 
 def _judge(
@@ -101,14 +104,8 @@ def _judge(
     if changes:
         text = f"the baseline is for another {', '.join(changes)}"
         advice = f"if the change was meant: edgemon baseline accept {result.probe}"
-        return Verdict(State.UNDECIDED, "changed", text, evidence={**changes, **_turned(rounds, effect)}, advice=advice)
+        return Verdict(State.UNDECIDED, "changed", text, evidence=changes, advice=advice)
     return _compare(rounds, baseline, effect)
-
-
-def _turned(rounds: Sequence[Round], effect: float) -> dict[str, str]:
-    """Old against new, once there are rounds of both."""
-    found = turn(rounds, effect)
-    return {"new against old": interval(found.change)} if found else {}
 
 
 def interval(change: Change) -> str:
