@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, hardware, inference, ruled
+from edgemon import alerting, encoded, hardware, inference, ruled
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -26,6 +26,7 @@ TARGET_INFO = Metric(
         "service.version",
         "host.name",
         "host.arch",
+        "os.type",
         "os.description",
         "device.manufacturer",
         "device.model.identifier",
@@ -229,4 +230,5 @@ ALL: tuple[Metric, ...] = (
     *inference.ALL,
     *alerting.ALL,
     *ruled.ALL,
+    *encoded.ALL,
 )

@@ -19,6 +19,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from edgemon.endpoint import RUNTIMES, Endpoint
 from edgemon.errors import ConfigError
 from edgemon.limits import REASONS, Budget, Gates, Total, Triggers, Windows
+from edgemon.push import Otlp
 from edgemon.receivers import Notify
 from edgemon.values import (
     CORES,
@@ -210,7 +211,9 @@ class Config:
         default_factory=lambda: {"default": Probe()}
     )
     notify: Annotated[Notify, About("who is told of alerts")] = field(default_factory=Notify)
-
+    otlp: Annotated[Otlp, About("OpenTelemetry push; a setting left out is taken from the environment")] = field(
+        default_factory=Otlp
+    )
     rules: Annotated[Rules, About("alert rules, evaluated on the device")] = field(default_factory=Rules)
     thresholds: Annotated[
         Mapping[str, Annotated[float, Range(-1e18, 1e18)]],

@@ -40,13 +40,27 @@ def _address(root: Root) -> str:
     return root.fixed(f"{fixed[0]}/address") or "" if fixed else ""
 
 
+def attributes(root: Root) -> dict[str, str]:
+    """The resource, by OpenTelemetry's conventions; what is not known is empty."""
+    maker, name = model(root)
+    return {
+        "service.name": "edgemon",
+        "service.instance.id": instance(root),
+        "service.version": __version__,
+        "host.name": host(root),
+        "host.arch": _architecture(root),
+        "os.type": "linux",
+        "os.description": system(root),
+        "device.manufacturer": maker,
+        "device.model.identifier": name,
+        "edgemon.simulated": "" if root.live else "true",
+    }
+
+
 def target(root: Root) -> Reading:
     """The resource, as the target_info that OpenTelemetry's Prometheus translation defines."""
-    maker, name = model(root)
-    return catalog.TARGET_INFO(
-        1.0, "edgemon", instance(root), __version__, host(root), _architecture(root), system(root), maker, name,
-        "" if root.live else "true",
-    )  # fmt: skip
+    told = attributes(root)
+    return catalog.TARGET_INFO(1.0, *(told[name] for name in catalog.TARGET_INFO.labels))
 
 
 def build() -> Reading:

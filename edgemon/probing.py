@@ -65,6 +65,8 @@ class Probing:
         self._said: dict[str, Held] = {}
         self._told: set[str] = set()
         self._residences: list[Residence] = []
+        self.told: Callable[[Finding], None] = _nobody
+        """Who else hears of what a run has found, once that is in the store."""
 
     def follow(self, settings: config.Config) -> None:
         """Probe what a configuration says; a probe that is as before goes on as before."""
@@ -150,19 +152,20 @@ class Probing:
                 return
             held = self._schedule.held(plan)
         self._say(prober.name, held)
-        if held is None:
-            self._probe(prober, plan)
+        finding = self._probe(prober, plan) if held is None else None
         with self._swap:
             if prober in self.probers:
                 self._store.put(f"probe.{prober.name}", prober.readings())
                 self._store.put("edgemon.schedule", self._schedule.readings())
                 self._put_workers()
                 self._store.commit()
+        if finding:
+            self.told(finding)
 
     def _put_workers(self) -> None:
         self._store.put("edgemon.workers", [one for home in self._residences for one in home.readings()])
 
-    def _probe(self, prober: Prober, plan: Plan) -> None:
+    def _probe(self, prober: Prober, plan: Plan) -> Finding:
         before = prober.finding
         with self._energy.briskly():
             finding = prober.run(self.cancel)
@@ -179,6 +182,7 @@ class Probing:
         if not self.cancel.is_set() and (before is None or _gist(before) != _gist(finding)):
             advice = f" ({finding.verdict.advice})" if finding.verdict.advice else ""
             log.log(_level(finding), "probe %s%s", sentence(finding), advice)
+        return finding
 
     def _say(self, name: str, held: Held | None) -> None:
         """Say why a probe waits once, until the reason is another, and that it goes on."""
@@ -206,6 +210,10 @@ class Probing:
         if again or key not in self._told:
             log.info("%s", text)
         self._told.add(key)
+
+
+def _nobody(_finding: Finding) -> None:
+    return None
 
 
 def _cost(result: Result, joules: float | None) -> Cost:

@@ -40,6 +40,8 @@ class Ruling:
         self._saved = self._started = self._followed = False
         self._saved_at = 0.0
         self._accepted = True
+        self.flipped: Announce = _nobody
+        """Who else hears of flips, of each once: what fires on is not told again after a restart."""
 
     def follow(self, settings: config.Config) -> None:
         """Evaluate what a configuration says; rules that cannot be read leave those before in force."""
@@ -130,7 +132,9 @@ class Ruling:
         if not flipped:
             return
         self._save(now, flipped)
-        self._announce([self.engine.flip(alert) for alert in flipped])
+        flips = [self.engine.flip(alert) for alert in flipped]
+        self._announce(flips)
+        self.flipped([flip for alert, flip in zip(flipped, flips, strict=True) if not alert.told])
         for alert in flipped:
             alert.told = True
         self._save(now)
@@ -169,6 +173,10 @@ class Ruling:
 
     def _now(self) -> Moment:
         return Moment(self._boot, time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+
+
+def _nobody(_flips: Sequence[Flip]) -> None:
+    return None
 
 
 def _key(one: Evaluation, rule: rules.Rule) -> str:

@@ -35,6 +35,7 @@ from edgemon.document import cut, read, shown
 from edgemon.endpoint import Header
 from edgemon.errors import ConfigError
 from edgemon.fitting import problem, runtime_of
+from edgemon.otel import beneath, missing
 from edgemon.plugins import installed
 from edgemon.values import (
     About,
@@ -72,7 +73,7 @@ KINDS = {
 def load(path: str | None = None) -> Config:
     """The configuration in a file; the defaults when no path is given and the customary file is not there."""
     if path is None and not os.path.exists(DEFAULT_PATH):
-        return Config()
+        return validate({})
     where = path or DEFAULT_PATH
     data = read(where)
     return validate({} if data is None else data, where)
@@ -85,13 +86,13 @@ def validate(data: object, where: str = "configuration") -> Config:
             [f"{where}: must be a mapping of settings, not {_kind(data)}; see `edgemon config --example`"]
         )
     try:
-        model = model_of(Config).model_validate(data)
+        model = model_of(Config).model_validate(beneath(data))
     except ValidationError as error:
         raise ConfigError(
             [f"{where}: {problem}" for problem in map(_explain, error.errors(include_url=False))]
         ) from None
     config: Config = rebuild(Config, model.model_dump(exclude_unset=True))
-    if problems := [f"{where}: {problem}" for problem in _dangling(config)]:
+    if problems := [f"{where}: {problem}" for problem in (*_dangling(config), *missing(config))]:
         raise ConfigError(problems)
     return config
 
@@ -252,7 +253,8 @@ def _explain(error: Any) -> str:
     if error["type"] == "together":
         return f"{path}.{error['msg']}"
     text = KINDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
-    return f"{path}: {_show(error['input'])} {text}"
+    value = "(hidden)" if "headers" in parts and "otlp" in parts else _show(error["input"])
+    return f"{path}: {value} {text}"
 
 
 def _nearest(loc: tuple[Any, ...]) -> str:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import calendar
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 from edgemon.alerts.flip import Flip
-from edgemon.alerts.post import Exchange, Reply, exchange, reason
+from edgemon.alerts.post import Exchange, exchange
 from edgemon.alerts.secret import printable
 from edgemon.endpoint import place
 from edgemon.errors import SetupError
-
-BUSY = {408, 425, 429, 502, 503, 504}
-"""Statuses that are about the moment and not about what was sent (RFC 9110, RFC 6585)."""
-LONGEST = 3600.0
-"""Seconds of a Retry-After that are honoured."""
-DATE = "%a, %d %b %Y %H:%M:%S GMT"
+from edgemon.web import BUSY, Reply, reason, wait
 
 
 class Delivery(str, Enum):
@@ -86,27 +79,13 @@ class Link:
 def sort(reply: Reply) -> Answer:
     """What an HTTP answer means: a redirect or a busy server is asked again, a request that is wrong is not."""
     if 200 <= reply.status < 300:
-        return Answer(Delivery.SENT, reply.body)
+        return Answer(Delivery.SENT, reply.text)
     detail = f"status {reply.status}"
     if 300 <= reply.status < 400:
         where = reply.headers.get("location", "").partition("?")[0][:200]
         return Answer(Delivery.UNREACHABLE, f"{detail}: redirects to {where}, which is not followed; set url: to it")
-    said = " ".join(reply.body.split())[:200]
+    said = " ".join(reply.text.split())[:200]
     detail += f": {said}" if said.isprintable() and said else ""
     if reply.status in BUSY:
         return Answer(Delivery.UNREACHABLE, detail, wait(reply.headers))
     return Answer(Delivery.REFUSED if 400 <= reply.status < 500 else Delivery.FAILED, detail, wait(reply.headers))
-
-
-def wait(headers: Mapping[str, str]) -> float:
-    """Seconds that Retry-After asks for; a date is taken against the server's own clock, since ours may be wrong."""
-    text = headers.get("retry-after", "")
-    try:
-        seconds = float(text) if text.isdecimal() else _unix(text) - _unix(headers.get("date", ""))
-    except ValueError:
-        return 0.0
-    return min(max(seconds, 0.0), LONGEST)
-
-
-def _unix(text: str) -> float:
-    return calendar.timegm(time.strptime(text, DATE))

@@ -117,8 +117,9 @@ class Result:
     CPUs' busy time that the hypervisor took), clock_begin and clock_end (Hz, mean of the CPUs allowed), throttles (CPU
     throttling events that fell into it), timer (seconds that reading the clock takes), suspended (seconds the machine
     slept), settled (1 if the warm-up found a steady pace, else 0).
-    `windows` are begin and end on CLOCK_BOOTTIME of idle_before (a pause before the warm-up), steady, and idle (the
-    pause before the idle start), and energy (the model alone, `metered` times); `slices` are the parts of
+    `windows` are begin and end on CLOCK_BOOTTIME of import, load, first, idle_before (a pause before the warm-up),
+    warmup, steady, energy (the model alone, `metered` times), idle (the pause before the idle start) and idle_start, as
+    far as the run came and had them; `slices` are the parts of
     steady in which only the model ran, `inferences` times.
     `conditions` are what the daemon saw of the device meanwhile (`edgemon.conditions`); the worker leaves them empty.
     `distance` compares the outputs with the golden ones, `reference` with those of another model. `phases` are further

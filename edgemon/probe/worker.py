@@ -11,11 +11,12 @@ import sys
 if sys.version_info < (3, 8):
     sys.exit("edgemon: the worker needs Python 3.8 or later, this is %d.%d" % sys.version_info[:2])
 
+import contextlib
 import importlib
 import json
 import os
 import types
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Iterator
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 if sys.path and os.path.abspath(sys.path[0]) == HERE:
@@ -150,7 +151,8 @@ def measured(request: Request, report: Report, served: Served, answer: Dict[str,
     if served.rounds == 1:
         served.infer = runtime.infer()
         report.begin("first")
-        answer["first_seconds"] = timed(served.infer)
+        with window(answer, "first"):
+            answer["first_seconds"] = timed(served.infer)
     report.begin("check")
     check(request, runtime, answer)
     times(request, report, runtime, served.infer, answer)
@@ -161,8 +163,9 @@ def ready(request: Request, report: Report, served: Served, answer: Dict[str, An
     """Import the engine and load the model, or as far as the request wants."""
     report.begin("import")
     began = measure.TOOLS.clock()
-    served.runtime = runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
-    runtime.start()
+    with window(answer, "import"):
+        served.runtime = runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
+        runtime.start()
     answer["import_seconds"] = measure.TOOLS.clock() - began
     getattr(runtime, "stages", _nothing)(report.begin)
     served.facts = answer["facts"] = {"runtime_version": runtime.version()}
@@ -171,7 +174,8 @@ def ready(request: Request, report: Report, served: Served, answer: Dict[str, An
         return
     report.begin("load")
     try:
-        answer["load_seconds"] = timed(runtime.load)
+        with window(answer, "load"):
+            answer["load_seconds"] = timed(runtime.load)
     finally:
         answer["phases"] = getattr(runtime, "phases", {})
     served.facts.update(runtime.facts())
@@ -184,7 +188,8 @@ def times(request: Request, report: Report, runtime: Any, infer: Callable[[], An
     windows = answer.setdefault("windows", {})
     if request.idle:
         windows["idle_before"] = measure.pause(min(request.idle, BEFORE, PATIENCE * request.timeout))
-    estimate, settled = measure.warm_up(infer, min(2.0, request.seconds), rest=measure.pacer(request.rate))
+    with window(answer, "warmup"):
+        estimate, settled = measure.warm_up(infer, min(2.0, request.seconds), rest=measure.pacer(request.rate))
     report.begin("steady")
     steady(request, runtime, infer, estimate, answer)
     answer["witnesses"]["settled"] = float(settled)
@@ -195,7 +200,18 @@ def times(request: Request, report: Report, runtime: Any, infer: Callable[[], An
     getattr(runtime, "pause", _nothing)()
     if request.idle:
         windows["idle"] = measure.pause(request.idle)
-    answer["idle_seconds"] = timed(infer)
+    with window(answer, "idle_start"):
+        answer["idle_seconds"] = timed(infer)
+
+
+@contextlib.contextmanager
+def window(answer: Dict[str, Any], name: str) -> Iterator[None]:
+    """Note begin and end on CLOCK_BOOTTIME, also of what fails."""
+    began = measure.TOOLS.boottime()
+    try:
+        yield
+    finally:
+        answer.setdefault("windows", {})[name] = [began, measure.TOOLS.boottime()]
 
 
 def extras(request: Request, report: Report, runtime: Any, facts: Dict[str, Any]) -> None:

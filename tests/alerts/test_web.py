@@ -14,9 +14,10 @@ import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from edgemon.alerts.post import Exchange, Reply, exchange
-from edgemon.alerts.receiver import Answer, Delivery, Link, sort, wait
+from edgemon.alerts.post import Exchange, exchange
+from edgemon.alerts.receiver import Answer, Delivery, Link, sort
 from edgemon.alerts.webhook import Webhook
+from edgemon.web import Reply, wait
 from tests.alerts.flips import flip
 from tests.alerts.server import Faulty, faulty
 

@@ -16,7 +16,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from edgemon.sinks.otlp.batch import Batch
 
-REQUESTS = {
+REQUESTS: dict[str, Any] = {
     "metrics": ExportMetricsServiceRequest,
     "traces": ExportTraceServiceRequest,
     "logs": ExportLogsServiceRequest,
