@@ -54,7 +54,9 @@ class Pushing:
     def __init__(self, root: Root, put: Callable[[Batch], None]) -> None:
         self.lane = Lane("encoding")
         self._root, self._put = root, put
-        self._boot = (root.text("proc/sys/kernel/random/boot_id") or "").strip()
+        self._boot = (
+            Root().text("/proc/sys/kernel/random/boot_id") or ""
+        )  # of the clock, which no replay has another of
         self._began = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._queue: deque[Item] = deque()
         self._lock, self._turn = threading.Lock(), threading.Lock()
