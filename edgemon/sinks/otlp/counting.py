@@ -85,7 +85,11 @@ class Counting:
         before, self._told[series] = self._told.get(series), at
         if before and (reset or self.delta(series[0])):
             self._starts[series] = before
-        return min(self._starts.get(series, BOOT if read(series[0]) else self._began), at)
+        return min(self._starts.get(series, self.beginning(series[0])), at)
+
+    def beginning(self, metric: Metric) -> int:
+        """Since when a sum counts that has never begun anew."""
+        return BOOT if read(metric) else self._began
 
 
 def less(value: Exponential, before: Exponential) -> Exponential:

@@ -144,9 +144,11 @@ class Metrics:
                     attributes=attributes, start_time_unix_nano=told.start, time_unix_nano=at, as_double=told.value
                 )
             return told is not None
-        (place.sum if kind in {Kind.UPDOWN, Kind.INFO} else place.gauge).data_points.add(
-            attributes=attributes, time_unix_nano=at, as_double=value
-        )
+        if kind is Kind.GAUGE:
+            place.gauge.data_points.add(attributes=attributes, time_unix_nano=at, as_double=value)
+            return 1
+        start = min(self._counting.beginning(series[0]), at)
+        place.sum.data_points.add(attributes=attributes, start_time_unix_nano=start, time_unix_nano=at, as_double=value)
         return 1
 
     def _attributes_of(self, series: Series) -> list[KeyValue]:

@@ -33,9 +33,9 @@ class Way:
 
     def hide(self, text: str, headers: Mapping[str, str]) -> str:
         """What a server said, without what it was sent as a header."""
-        for name, value in headers.items():
-            for one in {value, value.removeprefix(self.headers[name].prefix), *value.split()}:
-                text = text.replace(one, HIDDEN) if len(one) > 5 else text
+        secret = {word for value in headers.values() for word in (value, *value.split()) if len(word) > 5}
+        for one in sorted(secret, key=len, reverse=True):
+            text = text.replace(one, HIDDEN)
         return text
 
     def secure(self) -> Secure:
