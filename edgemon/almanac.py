@@ -69,7 +69,6 @@ class Almanac:
     def set(self, boot: str, anchors: Sequence[Anchor], now: int = 0) -> None:
         """Replace the anchors of a boot; `now` is a wall time that somebody vouches for."""
         self._boots[boot], self._latest, self._dirty = tuple(anchors), max(self._latest, now), True
-        self._tried = float("-inf")
         self.save()
 
     def keep(self, boots: Iterable[str], more: Iterable[tuple[str, Anchor]]) -> None:
@@ -84,13 +83,12 @@ class Almanac:
         """Write what changed; what cannot be written is tried again after a minute."""
         if not self._dirty or self._clock() - self._tried < AGAIN:
             return
-        self._tried = self._clock()
         text = json.dumps({"latest": self._latest, "boots": self._boots})
         try:
             self._write(f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
             self._dirty = False
         except OSError as error:
-            self.errors += 1
+            self.errors, self._tried = self.errors + 1, self._clock()
             log.warning("%s cannot be written: %s", self.path, error)
 
     def _write(self, data: bytes) -> None:

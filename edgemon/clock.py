@@ -92,7 +92,7 @@ class Clock:
         """See whether the wall clock was set, and who vouches for it."""
         with self._lock:
             at, wall = self._read()
-            offset, before = wall - at, self._at
+            offset, before = wall - at, self._at + 1
             stepped = abs(offset - self._offset) > STEP
             if stepped:
                 self.steps, self.stepped = self.steps + 1, self.stepped + abs(offset - self._offset) / SECOND
