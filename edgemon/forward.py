@@ -38,8 +38,8 @@ SHARE = 0.05
 SPREAD = 30.0
 """Seconds, at most and by chance, before a backlog begins to be sent to a receiver that is back."""
 IDLE = 10.0
-TRIES = 3
-"""Failures of one batch before another is tried."""
+TRIES, STRIKES = 3, 3
+"""Errors of the receiver's own at one batch before another is tried, and how often that must go well to blame it."""
 PERMANENT = ("too old sample", "out of bounds", "out of order sample", "too far in the future", "older than")
 """What receivers say of a sample whose time no repetition will mend."""
 OUTCOMES = ("delivered", "partial", "refused", "retry")
@@ -227,12 +227,21 @@ class Forwarder:
         elif answer.outcome == "refused" or late:
             self._spool.drop(entry, "too_old" if late else "refused")
         else:
-            entry.tries += answer.failed
+            entry.tries += answer.date is not None or answer.detail.startswith("status ")
             self._aside = entry if entry.tries >= TRIES else None
             self._leave_alone(entry.batch.signal, answer)
             return
-        self._aside = None
+        self._blame(entry)
         self._back(entry.batch.signal, answer.detail if answer.outcome != "delivered" else "")
+
+    def _blame(self, good: Entry) -> None:
+        """Another batch was taken while one was set aside: often enough, and that one is at fault."""
+        bad, self._aside = self._aside, None
+        if bad and bad is not good and bad.batch.signal == good.batch.signal:
+            bad.strikes += 1
+            if bad.strikes >= STRIKES:
+                log.warning("a batch of %s is dropped: the receiver fails on it, and takes others", bad.batch.signal)
+                self._spool.drop(bad, "failed")
 
     def _leave_alone(self, signal: str, answer: Answer) -> None:
         rest = self._rests[signal]

@@ -21,7 +21,7 @@ DROPPED = Metric(
     "{point}",
     COUNTER,
     "Points given up: full (no room left), age, refused by the receiver whole or rejected one by one, too_old for it, "
-    "damaged on disk.",
+    "failed (its own errors on this batch, while it takes others), damaged on disk.",
     ("signal", "reason"),
 )
 BYTES = Metric("edgemon.otlp.buffered", "By", UPDOWN, "Room taken by what waits.", ("place",))

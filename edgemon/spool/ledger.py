@@ -13,7 +13,7 @@ from edgemon import pushed
 from edgemon.metric import Reading
 from edgemon.sinks.otlp.batch import SIGNALS
 
-REASONS = ("full", "age", "refused", "rejected", "too_old", "damaged")
+REASONS = ("full", "age", "refused", "rejected", "too_old", "failed", "damaged")
 
 
 class Ledger:

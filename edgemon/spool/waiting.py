@@ -29,6 +29,7 @@ class Entry:
     number: int
     block: Block | None = None
     tries: int = 0
+    strikes: int = 0
     stamp: tuple[int, bool] | None = None
 
 
