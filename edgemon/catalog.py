@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, encoded, hardware, inference, ruled
+from edgemon import alerting, encoded, hardware, inference, pushed, ruled
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -230,5 +230,6 @@ ALL: tuple[Metric, ...] = (
     *inference.ALL,
     *alerting.ALL,
     *ruled.ALL,
+    *pushed.ALL,
     *encoded.ALL,
 )
