@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from edgemon import catalog, encoded, inference
+from edgemon import catalog, inference, pushed
 from edgemon.config import Config
+from edgemon.dispatch import Dispatch
 from edgemon.finding import Finding
 from edgemon.judge.verdict import State, Verdict
 from edgemon.probe.result import Outcome, Result
@@ -32,13 +33,17 @@ URL = "http://127.0.0.1:4318"
 NOW = time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Kept:
-    """A spool in memory; with `hold` it takes nothing until that is released."""
+class Kept(Dispatch):
+    """Keeps what is to be sent; with `hold` it takes nothing until that is released."""
 
     def __init__(self) -> None:
+        super().__init__("/nowhere")
         self.batches: list[Batch] = []
         self.hold = threading.Event()
         self.hold.set()
+
+    def follow(self, settings: Otlp) -> None:
+        """It sends nowhere."""
 
     def put(self, batch: Batch) -> None:
         self.hold.wait(60)
@@ -57,7 +62,7 @@ def kept() -> Iterator[Kept]:
 
 @pytest.fixture
 def pushing(kept: Kept) -> Iterator[Pushing]:
-    it = Pushing(Root(), kept.put)
+    it = Pushing(Root(), kept)
     it.follow(settings())
     yield it
     kept.hold.set()
@@ -149,17 +154,17 @@ def give(pushing: Pushing) -> None:
 
 def test_without_an_endpoint_it_is_not_there(kept: Kept) -> None:
     """No lane, no metric, and no module of OpenTelemetry's in the process."""
-    it = Pushing(Root(), kept.put)
+    it = Pushing(Root(), kept)
     it.follow(Config())
     give(it)
     it.stop(1)
     assert (kept.batches, list(it.readings())) == ([], [])
     code = """
 import sys
-from edgemon import daemon, pushing
+from edgemon import daemon, dispatch, pushing
 from edgemon.config import Config
 from edgemon.sysfs import Root
-pushing.Pushing(Root(), print).follow(Config())
+pushing.Pushing(Root(), dispatch.Dispatch('/nowhere')).follow(Config())
 print(sorted(name for name in sys.modules if name.startswith(("opentelemetry", "google", "grpc", "ssl"))))
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=True)
@@ -182,7 +187,7 @@ def test_a_disk_that_hangs_holds_nobody_up_and_what_is_missed_is_counted(kept: K
     until(pushing.lane.busy)
     for number in range(WAITING + 7):
         pushing.flipped([flip(str(number))])
-    assert {one.value for one in pushing.readings() if one.metric is encoded.MISSED} == {7}
+    assert {one.value for one in pushing.readings() if one.metric is pushed.MISSED} == {7}
     kept.hold.set()
     until(lambda: len(kept.batches) == WAITING + 1)
     assert b"alert 6 firing" not in b"".join(one.payload for one in kept.batches)
@@ -197,7 +202,7 @@ def test_what_cannot_be_encoded_costs_itself_alone(kept: Kept, pushing: Pushing)
 
 
 def test_stopping_makes_ready_what_waits(kept: Kept) -> None:
-    it = Pushing(Root(), kept.put)
+    it = Pushing(Root(), kept)
     it.follow(settings())
     assert it.lane.stop(60)
     give(it)
@@ -211,7 +216,7 @@ def test_it_says_how_many_series_it_pushes_and_leaves_out(kept: Kept, pushing: P
     pushing.see(snap(catalog.UPTIME(1.0), catalog.LOAD_1M(1.0), catalog.LOAD_5M(1.0), at=NOW))
     until(lambda: kept.batches)
     said = {one.metric: one.value for one in pushing.readings()}
-    assert (said[encoded.SERIES], said[encoded.OMITTED], said[encoded.MISSED]) == (1, 2, 0)
+    assert (said[pushed.SERIES], said[pushed.OMITTED], said[pushed.MISSED]) == (1, 2, 0)
 
 
 def test_attributes_of_the_resource_can_be_set(kept: Kept, pushing: Pushing) -> None:
