@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, encoded, hardware, inference, pushed, ruled
+from edgemon import alerting, hardware, inference, pushed, ruled
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -231,5 +231,4 @@ ALL: tuple[Metric, ...] = (
     *alerting.ALL,
     *ruled.ALL,
     *pushed.ALL,
-    *encoded.ALL,
 )

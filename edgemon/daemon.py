@@ -22,6 +22,7 @@ from edgemon.alerts.notify import Notifying
 from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
 from edgemon.config import apart
+from edgemon.dispatch import Dispatch
 from edgemon.energy import Meter
 from edgemon.errors import ConfigError, SetupError
 from edgemon.lanes import Job, Lane
@@ -29,6 +30,7 @@ from edgemon.metric import Reading
 from edgemon.platforms import discover
 from edgemon.probe.process import resident
 from edgemon.probing import Energy, Probing
+from edgemon.pushing import Pushing
 from edgemon.ruling import Ruling
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Site
@@ -105,6 +107,8 @@ class Daemon:
         self._notifying = Notifying(state, self._root)
         self._cleanup.callback(self._notifying.stop)
         self._ruling = Ruling(self._store, self._root, state, self._notifying.announce)
+        self._pushing = Pushing(self._root, Dispatch(state))
+        self._probing.told, self._ruling.flipped = self._pushing.probed, self._pushing.flipped
 
     def _listen_to_signals(self) -> None:
         """Let each signal put its number into the pipe that the main thread reads.
@@ -150,6 +154,7 @@ class Daemon:
                 Job("flush", FLUSH, self._archive.flush, delay=FLUSH),
             ]
         )
+        self._pushing.follow(self.config)
         self._ruling.follow(self.config)
 
     def _collect(self, collector: Collector) -> None:
@@ -180,6 +185,7 @@ class Daemon:
         snapshot = self._store.commit()
         self._probing.see(snapshot)
         self._ruling.see(snapshot)
+        self._pushing.see(snapshot)
 
     def _look(self) -> None:
         """Read platforms that came, and no more those that went."""
@@ -215,7 +221,7 @@ class Daemon:
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
-        for one in (self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling):
+        for one in (self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling, self._pushing):
             yield from one.readings()
 
     def end(self) -> None:
@@ -254,6 +260,7 @@ class Daemon:
         self._probing.stop(4.0)
         self._sensing.stop(0.5)
         self._ruling.stop(1.0)
+        self._pushing.stop(1.0)
         if self._collector:
             self._collector.stop()
 
@@ -266,6 +273,7 @@ class Daemon:
         bounds = {
             self._sensing: STUCK,
             self._ruling.lane: STUCK,
+            **dict.fromkeys(self._pushing.lanes(), STUCK + self.config.otlp.timeout),
             self._probing.lane: STUCK + max([p.timeout for p in self.config.probes.values()] + [0]),
         }
         for lane, bound in bounds.items():

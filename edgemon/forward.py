@@ -118,6 +118,11 @@ class Forwarder:
         self.sending.lane.start()
         self.keeping.lane.start()
 
+    def anew(self) -> None:
+        """The receiver may be another: what is known of how it did no longer counts."""
+        self._rests = {signal: Rest(self._now()) for signal in SIGNALS}
+        self.sending.hurry()
+
     def put(self, batch: Batch) -> None:
         """Take a batch, and send it as soon as may be."""
         self._spool.put(batch)

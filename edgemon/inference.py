@@ -201,12 +201,13 @@ PROBE_ENERGY_ERROR = Metric(
 PROBE_IDLE_POWER = Metric(
     "edgemon.probe.idle.power", "W", GAUGE, "Power of the device in the pauses of the run that metered.", ("probe",)
 )
+# J would become per_J in Prometheus (its translation knows units of time only behind a slash): thus in the name
 PROBE_PER_JOULE = Metric(
-    "edgemon.probe.efficiency", "{inference}/J", GAUGE, "Inferences per joule above idle.", ("probe",)
+    "edgemon.probe.efficiency.per_joule", "{inference}/{joule}", GAUGE, "Inferences per joule above idle.", ("probe",)
 )
 PROBE_OPERATIONS_PER_JOULE = Metric(
-    "edgemon.probe.operation.efficiency",
-    "{operation}/J",
+    "edgemon.probe.operation.efficiency.per_joule",
+    "{operation}/{joule}",
     GAUGE,
     "Operations (2 a MAC) per joule of the device (gross) or above idle (net); 1e12 is 1 TOPS/W.",
     ("probe", "kind"),

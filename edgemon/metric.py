@@ -27,7 +27,7 @@ UNITS = {
     "V": "volts",
     "A": "amperes",
 }
-PER = {"s": "per_second", "J": "per_joule"}
+PER = {"s": "per_second"}
 PLAIN = {float, int, type(None)}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from edgemon.buffer import Buffer
 from edgemon.endpoint import PLAIN, TOKEN, Header, Tls
 from edgemon.values import URL, About, Each, Seconds, Text, Whole, one_of
 
@@ -110,6 +111,8 @@ class Otlp:
     series: Annotated[
         int, Whole(1, 100_000), About("most series in one push; of more the probes' come first, the rest is counted")
     ] = 2000
+
+    buffer: Annotated[Buffer, About("what waits while the receiver is away")] = field(default_factory=Buffer)
 
     def pushed(self) -> Iterator[str]:
         """The signals that are pushed."""

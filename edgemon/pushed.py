@@ -58,6 +58,16 @@ PAUSE = Metric(
     "Time the receiver is left alone after a failure; 0 when all is well.",
     ("signal",),
 )
+SERIES = Metric("edgemon.otlp.series", "{series}", GAUGE, "Series in the last push.")
+OMITTED = Metric(
+    "edgemon.otlp.series.omitted", "{series}", GAUGE, "Series left out of the last push: more than otlp.series allows."
+)
+MISSED = Metric(
+    "edgemon.otlp.missed",
+    "{item}",
+    COUNTER,
+    "Snapshots, probe rounds and alert flips that came faster than they could be made ready to be sent.",
+)
 CLOCK_STATE = Metric(
     "edgemon.clock.state",
     "",

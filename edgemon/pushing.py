@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgemon import config, encoded, identity
+from edgemon import config, identity, pushed
 from edgemon.alerts.flip import Flip
+from edgemon.dispatch import Dispatch
 from edgemon.finding import Finding
 from edgemon.lanes import Job, Lane
 from edgemon.metric import Reading
@@ -47,14 +48,13 @@ Item = Snapshot | Finding | Flipped
 
 
 class Pushing:
-    """Makes batches for one configuration at a time and gives each to `put`; without an endpoint it does nothing."""
+    """Makes batches for one configuration at a time and has them sent; without an endpoint it does nothing."""
 
     interval = IDLE
 
-    def __init__(self, root: Root, put: Callable[[Batch], None]) -> None:
+    def __init__(self, root: Root, dispatch: Dispatch) -> None:
         self.lane = Lane("encoding")
-        self._root, self._put = root, put
-        self._boot = (root.text("proc/sys/kernel/random/boot_id") or "").strip()
+        self._root, self._dispatch, self._boot = root, dispatch, dispatch.boot
         self._began = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._queue: deque[Item] = deque()
         self._lock, self._turn = threading.Lock(), threading.Lock()
@@ -72,6 +72,7 @@ class Pushing:
         with self._turn:
             self._settings, self._signals = settings.otlp, frozenset(settings.otlp.pushed())
             self._due = 0.0
+            self._dispatch.follow(settings.otlp)
             if not self._signals:
                 return
             from edgemon.sinks.otlp.common import resource  # noqa: PLC0415 - OpenTelemetry's messages
@@ -109,14 +110,20 @@ class Pushing:
         """What is pushed."""
         if self._started:
             yield from self.lane.readings()
-            yield encoded.SERIES(self._series)
-            yield encoded.OMITTED(self._omitted)
-            yield encoded.MISSED(self._missed)
+            yield from self._dispatch.readings()
+            yield pushed.SERIES(self._series)
+            yield pushed.OMITTED(self._omitted)
+            yield pushed.MISSED(self._missed)
 
     def stop(self, patience: float) -> None:
-        """Make what waits ready, and end."""
+        """Make what waits ready, and end; what is not sent is written."""
         if self._started and self.lane.stop(patience):
             self._work()
+        self._dispatch.stop(patience)
+
+    def lanes(self) -> list[Lane]:
+        """The lanes that must move."""
+        return [self.lane, *self._dispatch.lanes()]
 
     def due(self) -> float:
         """The pace of the lane: since something waits, or much later."""
@@ -141,7 +148,7 @@ class Pushing:
                 with self._lock:
                     item = self._queue.popleft()
                 for batch in self._batches(item):
-                    self._put(batch)
+                    self._dispatch.put(batch)
 
     def _batches(self, item: Item) -> Iterable[Batch]:
         if isinstance(item, Snapshot):

@@ -63,7 +63,7 @@ class Caller:
         said = {
             "Host": self._parts.netloc,
             "User-Agent": f"edgemon/{__version__}",
-            **({"Content-Length": str(len(body))} if body else {}),
+            **({"Content-Length": str(len(body))} if body or method == "POST" else {}),
             **headers,
         }
         try:

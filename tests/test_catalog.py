@@ -54,9 +54,9 @@ def test_suffixes_that_mean_something_to_prometheus_are_kept_for_it(metric: Metr
 
 @EVERY
 def test_units_are_base_units_and_names_end_in_them(metric: Metric) -> None:
-    assert metric.unit in {*UNITS, "", "1", "rpm"} or re.fullmatch(r"\{[a-z_]+\}(/[sJ])?", metric.unit)
+    assert metric.unit in {*UNITS, "", "1", "rpm"} or re.fullmatch(r"\{[a-z_]+\}(/(s|\{joule\}))?", metric.unit)
     assert metric.family.endswith("_per_second") == metric.unit.endswith("/s")
-    assert metric.family.endswith("_per_joule") == metric.unit.endswith("/J")
+    assert metric.family.endswith("_per_joule") == metric.unit.endswith("/{joule}")
     if metric.unit in UNITS:
         assert metric.family.endswith(f"_{UNITS[metric.unit]}")
 

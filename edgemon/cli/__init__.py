@@ -29,8 +29,8 @@ from edgemon.sysfs import Root
 from edgemon.values import Seconds
 
 COMMANDS = (
-    "run", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "notify", "capture", "rules",
-    "metrics", "config",
+    "run", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "notify", "otlp", "capture",
+    "rules", "metrics", "config",
 )  # fmt: skip
 EXIT = """exit status:
   0   done, and all is well

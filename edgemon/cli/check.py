@@ -10,11 +10,13 @@ from edgemon import cli, config
 from edgemon.alerts.notify import receivers
 from edgemon.alerts.receiver import Delivery, Receiver
 from edgemon.alerts.rules import load
+from edgemon.cli import otlp
 from edgemon.errors import ConfigError
 from edgemon.judge.placement import fallback, shares
 from edgemon.probe.result import Outcome
 from edgemon.probe.witness import available
 from edgemon.prober import model_path
+from edgemon.push import Otlp
 from edgemon.residence import Circumstances, accelerators, choose
 from edgemon.survey import engine, engines, loads, present, unknown
 from edgemon.sysfs import Root
@@ -43,7 +45,20 @@ def run(chosen: argparse.Namespace) -> int:
         bad += _probe(name, probe, settings.state())
     for one in receivers(settings.notify, Root()):
         bad += _receiver(one)
+    bad += _push(settings.otlp)
     return 1 if bad + _rules(settings.rules.files) else 0
+
+
+def _push(settings: Otlp) -> int:
+    bad = 0
+    for signal, url, problem in otlp.ready(settings):
+        bad += bool(problem)
+        print(
+            f"problem        otlp: {signal} to {url}: {problem}"
+            if problem
+            else f"push           {signal} to {url} can be sent"
+        )
+    return bad
 
 
 def _rules(files: Sequence[str]) -> int:

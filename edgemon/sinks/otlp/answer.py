@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgemon.anatomy.budget import Budget
-from edgemon.anatomy.protobuf import fields, text
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -25,13 +22,3 @@ class Answer:
     def hidden(self, detail: str) -> Answer:
         """The same with another detail."""
         return replace(self, detail=detail)
-
-
-def message(body: bytes) -> str:
-    """The message of a google.rpc.Status, as OTLP sends it with an error; nothing when it is none."""
-    try:
-        budget = Budget()
-        found = [text(value, budget) for number, value in fields(memoryview(body), budget) if number == 2]
-    except ValueError:
-        return ""
-    return found[0] if found else ""

@@ -17,9 +17,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from edgemon.anatomy.budget import Budget
+from edgemon.anatomy.protobuf import fields, text
 from edgemon.errors import SetupError
 from edgemon.push import Otlp
-from edgemon.sinks.otlp.answer import Answer, message
+from edgemon.sinks.otlp.answer import Answer
 from edgemon.sinks.otlp.way import Way, ways
 from edgemon.web import BUSY, Caller, Reply, path, reason, unix, wait
 
@@ -124,3 +126,13 @@ def _date(reply: Reply) -> float | None:
         return unix(reply.headers.get("date", ""))
     except ValueError:
         return None
+
+
+def message(body: bytes) -> str:
+    """The message of a google.rpc.Status, as OTLP sends it with an error; nothing when it is none."""
+    try:
+        budget = Budget()
+        found = [text(value, budget) for number, value in fields(memoryview(body), budget) if number == 2]
+    except ValueError:
+        return ""
+    return found[0] if found else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -28,9 +29,12 @@ CLOCK = "edgemon.clock"
 def restamp(batch: Batch, offset: int, estimated: bool = False) -> bytes:
     """The payload with `offset` nanoseconds added to every time in it; no time becomes 0 or less.
 
-    `estimated` adds the resource attribute edgemon.clock="estimated". DecodeError when the payload is no such request.
+    `estimated` adds the resource attribute edgemon.clock="estimated". ValueError when the payload is no such request.
     """
-    request: Any = REQUESTS[batch.signal].FromString(batch.payload)
+    try:
+        request: Any = REQUESTS[batch.signal].FromString(batch.payload)
+    except DecodeError as error:
+        raise ValueError(str(error)) from None
     for one in MOVED[batch.signal](request):
         _move(one, offset)
     if estimated:

@@ -83,6 +83,17 @@ def traces(finding: Finding, one: Round, resource: Resource, boot: str) -> Batch
     return Batch("traces", PROBE, boot, one.start, one.end, len(spans), request.SerializeToString())
 
 
+def greeting(resource: Resource, boot: str, at: int) -> Batch:
+    """A span that says nothing but that this device can send one."""
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add(resource=resource, schema_url=SCHEMA).scope_spans.add(scope=SCOPE).spans
+    spans.add(
+        trace_id=digest(f"{boot}/{at}", 16), span_id=digest(f"{boot}/{at}", 8), name="edgemon otlp test",
+        kind=INTERNAL, flags=SAMPLED, start_time_unix_nano=at, end_time_unix_nano=at,
+    )  # fmt: skip
+    return Batch("traces", PROBE, boot, at, at, 1, request.SerializeToString())
+
+
 def _status(result: Result) -> Status | None:
     """An error with what is known of it; otherwise unset, as the conventions want of a success."""
     if result.outcome is Outcome.OK:

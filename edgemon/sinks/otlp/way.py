@@ -27,6 +27,11 @@ class Way:
     compression: str
     tls: Tls
 
+    @property
+    def shown(self) -> str:
+        """The URL without its query, which may hold what others need not read."""
+        return self.url.partition("?")[0]
+
     def spoken(self) -> dict[str, str]:
         """The headers, those from files as they are now; SetupError names the file that cannot be used."""
         return {name: one.prefix + _kept(one.file) if one.file else one.value for name, one in self.headers.items()}

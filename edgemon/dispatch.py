@@ -1,0 +1,89 @@
+"""What brings batches to the receiver of a configuration: the spool, the clock, the sender and its client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edgemon.almanac import Almanac
+from edgemon.buffer import Buffer
+from edgemon.clock import Clock
+from edgemon.forward import Forwarder
+from edgemon.lanes import Lane
+from edgemon.metric import Reading
+from edgemon.push import Otlp
+from edgemon.sinks.otlp.answer import Answer
+from edgemon.sinks.otlp.batch import Batch
+from edgemon.spool import Spool
+from edgemon.sysfs import Root
+
+if TYPE_CHECKING:
+    from edgemon.sinks.otlp.client import Client
+
+PATIENCE = 2.0
+
+
+class Dispatch:
+    """Sends for one configuration at a time; what waits lies in the state directory, for the next one as well."""
+
+    def __init__(self, state: str) -> None:
+        self.boot = Root().text("/proc/sys/kernel/random/boot_id") or ""  # that of the clock, also in a replay
+        self._state = state
+        self._buffer = Buffer()
+        self._forwarder: Forwarder | None = None
+        self._client: Client | None = None
+        self._next: Client | None = None
+
+    def follow(self, settings: Otlp) -> None:
+        """Send there from now on, or nowhere; what waits goes where is sent to now."""
+        if not list(settings.pushed()):
+            self.stop(PATIENCE)
+            return
+        from edgemon.sinks.otlp.client import Client  # noqa: PLC0415 - OpenTelemetry's messages
+
+        self._next = Client(settings)
+        if self._forwarder and settings.buffer == self._buffer:
+            self._forwarder.anew()
+            return
+        self.stop(PATIENCE)
+        self._buffer = settings.buffer
+        self._forwarder = self._made()
+        self._forwarder.start()
+
+    def put(self, batch: Batch) -> None:
+        """Take a batch; never waits for a disk or a receiver."""
+        if self._forwarder:
+            self._forwarder.put(batch)
+
+    def stop(self, patience: float) -> None:
+        """Send nothing more, and write what waits."""
+        forwarder, self._forwarder = self._forwarder, None
+        if forwarder:
+            forwarder.stop(patience)
+
+    def lanes(self) -> list[Lane]:
+        """The lanes that must move."""
+        return [self._forwarder.sending.lane, self._forwarder.keeping.lane] if self._forwarder else []
+
+    def readings(self) -> Iterator[Reading]:
+        """How it goes."""
+        if self._forwarder:
+            yield from self._forwarder.readings()
+
+    def _made(self) -> Forwarder:
+        from edgemon.sinks.otlp.stamp import restamp  # noqa: PLC0415
+
+        clock = Clock(self.boot, Almanac(os.path.join(self._state, "clock.json")), self._buffer.clock)
+        spool = Spool(os.path.join(self._state, "spool"), self._buffer, clock.age)
+        return Forwarder(spool, clock, self._send, restamp)
+
+    def _send(self, signal: str, body: bytes) -> Answer:
+        """Send by the client of the newest configuration; the one before is closed by the thread that used it."""
+        if self._client is not self._next:
+            if self._client:
+                self._client.close()
+            self._client = self._next
+        if self._client is None:
+            return Answer("retry", detail="nothing is pushed now")
+        return self._client.send(signal, body)
