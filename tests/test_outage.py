@@ -26,8 +26,8 @@ from edgemon.sinks.otlp.metrics import Metrics
 from edgemon.sinks.otlp.stamp import restamp
 from edgemon.spool import Spool
 from edgemon.store import Snapshot
-from tests.receivers import PATIENCE, Database, prometheus, victoria
 from tests.running import until
+from tests.sinks.otlp.receivers import PATIENCE, Database, gateway, victoria
 from tests.spool import account
 from tests.test_prometheus import free
 
@@ -129,18 +129,19 @@ class Outage:
         return {name: until(lambda name=name: self._read(name), PATIENCE) for name in NAMES}
 
     def _read(self, name: str) -> dict[int, float] | None:
-        series = self.database.samples(name, time.time() + 600)
-        if sum(len(samples) for _, samples in series) < len(self.device.made[name]):
+        series = self.database.get("query", query=f"{name}[12h]", time=f"{time.time() + 600:.3f}")["result"]
+        if sum(len(one["values"]) for one in series) < len(self.device.made[name]):
             return None
-        ((_, samples),) = series
-        assert len(dict(samples)) == len(samples)
-        return dict(samples)
+        (one,) = series
+        read = {round(float(at) * 1000): float(value) for at, value in one["values"]}
+        assert len(read) == len(one["values"])
+        return read
 
 
 Receiver = Callable[..., AbstractContextManager[Database]]
 
 
-@pytest.fixture(params=[prometheus, victoria], ids=["prometheus", "victoriametrics"], scope="module")
+@pytest.fixture(params=[gateway, victoria], ids=["prometheus", "victoriametrics"], scope="module")
 def outage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
     """Six minutes on line; then five hours without a receiver, and what a device goes through in them."""
     receiver: Receiver = request.param
