@@ -98,7 +98,7 @@ class Clock:
                 self.steps, self.stepped = self.steps + 1, self.stepped + abs(offset - self._offset) / SECOND
             self._at, self._offset = at, offset
             self._almanac.save()
-            if self._vouched(at, stepped):
+            if wall >= BUILT and self._vouched(at, stepped):
                 self._anchor(Anchor(before, offset, Grade.NTP), STEP)
             elif self.grade <= Grade.SERVER and self._server:
                 self._from_server(before, *self._server)
