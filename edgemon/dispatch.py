@@ -6,19 +6,16 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edgemon.almanac import Almanac
 from edgemon.buffer import Buffer
-from edgemon.clock import Clock
-from edgemon.forward import Forwarder
 from edgemon.lanes import Lane
 from edgemon.metric import Reading
 from edgemon.push import Otlp
 from edgemon.sinks.otlp.answer import Answer
 from edgemon.sinks.otlp.batch import Batch
-from edgemon.spool import Spool
 from edgemon.sysfs import Root
 
 if TYPE_CHECKING:
+    from edgemon.forward import Forwarder
     from edgemon.sinks.otlp.client import Client
 
 PATIENCE = 2.0
@@ -72,7 +69,11 @@ class Dispatch:
             yield from self._forwarder.readings()
 
     def _made(self) -> Forwarder:
+        from edgemon.almanac import Almanac  # noqa: PLC0415 - for those who push
+        from edgemon.clock import Clock  # noqa: PLC0415
+        from edgemon.forward import Forwarder  # noqa: PLC0415
         from edgemon.sinks.otlp.stamp import restamp  # noqa: PLC0415
+        from edgemon.spool import Spool  # noqa: PLC0415
 
         clock = Clock(self.boot, Almanac(os.path.join(self._state, "clock.json")), self._buffer.clock)
         spool = Spool(os.path.join(self._state, "spool"), self._buffer, clock.age)

@@ -40,9 +40,12 @@ class TooLongError(Exception):
 
 
 def context(tls: Dict[str, str]) -> ssl.SSLContext:
-    """Verification is on and stays on; ca, certificate and key are paths. ValueError names the file that is bad."""
+    """Verification is on and stays on; ca, certificate and key are paths. ValueError names the file that is bad.
+
+    Without a ca the system's authorities are trusted, or those in a `directory` of hashed names, read as needed.
+    """
     try:
-        made = ssl.create_default_context(cafile=tls["ca"] or None)
+        made = ssl.create_default_context(cafile=tls["ca"] or None, capath=tls.get("directory") or None)
     except (OSError, ssl.SSLError) as error:
         raise ValueError("tls.ca: %s holds no certificates that can be read: %s" % (tls["ca"], short(error))) from None
     made.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -16,9 +16,8 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from edgemon.anatomy.budget import Budget
-from edgemon.anatomy.protobuf import fields, text
 from edgemon.errors import SetupError
 from edgemon.push import Otlp
 from edgemon.sinks.otlp.answer import Answer
@@ -129,10 +128,11 @@ def _date(reply: Reply) -> float | None:
 
 
 def message(body: bytes) -> str:
-    """The message of a google.rpc.Status, as OTLP sends it with an error; nothing when it is none."""
+    """The message of a google.rpc.Status, as OTLP sends it with an error; nothing when it is none.
+
+    A span's status has its message in the same field, and is there already.
+    """
     try:
-        budget = Budget()
-        found = [text(value, budget) for number, value in fields(memoryview(body), budget) if number == 2]
-    except ValueError:
+        return Status.FromString(body).message
+    except DecodeError:
         return ""
-    return found[0] if found else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from edgemon.push import Otlp, Signal
 from edgemon.web import Secure
 
 HIDDEN = "***"
+HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+"""How c_rehash(1) names a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,9 @@ class Way:
         def wrap(connection: socket.socket, host: str) -> socket.socket:
             from edgemon.probe.link import context  # noqa: PLC0415 - OpenSSL, 7 MB, for those who need it
 
+            told = {name: place(getattr(tls, name)) for name in ("ca", "certificate", "key")}
             try:
-                made = context({name: place(getattr(tls, name)) for name in ("ca", "certificate", "key")})
+                made = context(told if tls.ca else {**told, "directory": _directory()})
             except ValueError as error:
                 raise OSError(f"otlp.{error}") from None
             return made.wrap_socket(connection, server_hostname=tls.server_name or host)
@@ -80,6 +85,19 @@ def ways(settings: Otlp) -> dict[str, Way]:
 def _below(url: str, path: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
+
+
+def _directory() -> str:
+    """The system's authorities in a directory of hashed names, if that is what it has: 2.4 MB less than all in memory.
+
+    Where SSL_CERT_FILE says otherwise, it says so.
+    """
+    import ssl  # noqa: PLC0415
+
+    where = ssl.get_default_verify_paths().capath
+    if not where or os.environ.get("SSL_CERT_FILE"):
+        return ""
+    return where if any(HASHED.fullmatch(name) for name in os.listdir(where)) else ""
 
 
 def _kept(where: str) -> str:
