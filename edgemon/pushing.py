@@ -108,7 +108,7 @@ class Pushing:
 
     def readings(self) -> Iterator[Reading]:
         """What is pushed."""
-        if self._started:
+        if self._signals:
             yield from self.lane.readings()
             yield from self._dispatch.readings()
             yield pushed.SERIES(self._series)
