@@ -31,6 +31,11 @@ class Buffer:
     rate: Annotated[
         int, Bytes(1 << 10, 1 << 30, none=False), About("bytes a second, uncompressed, at which the backlog is sent")
     ] = 512 << 10
+    spread: Annotated[
+        float,
+        Seconds(0, 3600),
+        About("the backlog begins after up to so long, by chance, so that a fleet that is back does not come at once"),
+    ] = 30.0
     clock: Annotated[
         float,
         Seconds(0, DAY),

@@ -35,8 +35,8 @@ APART = 2 * SECOND
 """How far the receiver's clock may be from an anchor it has given: it tells whole seconds, and the way takes time."""
 FUTURE = 300 * SECOND
 """No sample is sent that is further ahead of the receiver's clock."""
-ASK = 30.0
-"""Seconds between two questions to the kernel while it does not vouch for the clock."""
+ASK, SELDOM = 30.0, 600.0
+"""Seconds between two questions to the kernel while it does not vouch for the clock, and once the receiver does."""
 SAYS = {Grade.NTP: "NTP", Grade.SERVER: "the receiver's clock", Grade.WALL: "nothing but the machine's clock"}
 UNSYNC = 0x40
 SYNCHRONISED = "/run/systemd/timesync/synchronized"
@@ -98,7 +98,7 @@ class Clock:
                 self.steps, self.stepped = self.steps + 1, self.stepped + abs(offset - self._offset) / SECOND
             self._at, self._offset = at, offset
             self._almanac.save()
-            if self._vouched(at, stepped):
+            if wall >= BUILT and self._vouched(at, stepped):
                 self._anchor(Anchor(before, offset, Grade.NTP), STEP)
             elif self.grade <= Grade.SERVER and self._server:
                 self._from_server(before, *self._server)
@@ -107,7 +107,7 @@ class Clock:
 
     def heard(self, date: float | None) -> None:
         """The receiver's Date, just now."""
-        if date is not None:
+        if date is not None and date * SECOND >= BUILT:
             with self._lock:
                 self._server = int((date + 0.5) * SECOND), self._read()[0]
             self.look()
@@ -175,7 +175,8 @@ class Clock:
         last = self._almanac.last(self.boot)
         if last.grade is Grade.NTP and abs(self._offset - last.offset) <= STEP:
             return False
-        if not stepped and self._asked is not None and at - self._asked < ASK * SECOND:
+        pause = SELDOM if last.grade is Grade.SERVER else ASK
+        if not stepped and self._asked is not None and at - self._asked < pause * SECOND:
             return False
         self._asked = at
         return self._kernel() is True

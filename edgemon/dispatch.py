@@ -25,7 +25,8 @@ class Dispatch:
     """Sends for one configuration at a time; what waits lies in the state directory, for the next one as well."""
 
     def __init__(self, state: str) -> None:
-        self.boot = Root().text("/proc/sys/kernel/random/boot_id") or ""  # that of the clock, also in a replay
+        boot = Root().text("/proc/sys/kernel/random/boot_id")  # that of the clock, also in a replay
+        self.boot = boot or os.urandom(18).hex()  # a sandbox can hide it; then each run is a boot of its own
         self._state = state
         self._buffer = Buffer()
         self._forwarder: Forwarder | None = None

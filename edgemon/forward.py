@@ -35,8 +35,6 @@ PATIENCE = 3600.0
 """Seconds of the longest pause a receiver may ask for."""
 SHARE = 0.05
 """Most of a CPU that sending the backlog takes."""
-SPREAD = 30.0
-"""Seconds, at most and by chance, before a backlog begins to be sent to a receiver that is back."""
 IDLE = 10.0
 TRIES, STRIKES = 3, 3
 """Errors of the receiver's own at one batch before another is tried, and how often that must go well to blame it."""
@@ -106,7 +104,7 @@ class Forwarder:
         self._now, self._chance = now, chance
         self._outcomes: Counter[str] = Counter()
         self._rests = {signal: Rest(now()) for signal in SIGNALS}
-        self._backlog = now() + SPREAD * chance()
+        self._backlog = now() + spool.limits.spread * chance()
         self._aside: Entry | None = None
         self._succeeded: float | None = None
         self._took: float | None = None
@@ -261,7 +259,7 @@ class Forwarder:
         """The receiver answers for good; the backlog begins after a while of chance if it was away."""
         rest = self._rests[signal]
         if rest.pause:
-            self._backlog = max(self._backlog, self._now() + SPREAD * self._chance())
+            self._backlog = max(self._backlog, self._now() + self._spool.limits.spread * self._chance())
         if trouble and trouble != rest.said:
             log.warning("%s are dropped, all or some: %s", signal, trouble)
         elif rest.said and not trouble:

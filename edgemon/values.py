@@ -52,14 +52,14 @@ class Bytes:
     def parse(self, value: object) -> int:
         """Bytes, or ValueError saying what is allowed."""
         match = re.fullmatch(r"(\d{1,15})\s*(KiB|MiB|GiB)", value) if isinstance(value, str) else None
-        size = int(match[1]) * SIZES[match[2]] if match else 0
+        found = int(match[1]) * SIZES[match[2]] if match else 0
         none = self.none and (value == "0" or (type(value) is int and value == 0))
-        if not none and not self.least <= size <= self.most:
+        if not none and not self.least <= found <= self.most:
             raise ValueError(
-                f"must be a size from {self.least >> 20}MiB to {self.most >> 30}GiB, such as 512MiB"
+                f"must be a size from {size(self.least)} to {size(self.most)}, such as 512MiB"
                 + (", or 0 for none" if self.none else "")
             )
-        return size
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +260,16 @@ def duration(seconds: float) -> str:
     return "".join(parts + ([f"{rest:g}s"] if rest or not parts else []))
 
 
+def size(value: int) -> str:
+    """Bytes as a file would hold them, in the largest unit that is whole: 512KiB, 64MiB."""
+    unit, factor = next(one for one in reversed(SIZES.items()) if value % one[1] == 0)
+    return f"{value // factor}{unit}" if value else "0"
+
+
 def written(value: object, marks: Sequence[object]) -> Any:
     """A value as a file would hold it: a duration and a size with its unit."""
     if any(isinstance(mark, Seconds) for mark in marks):
         return duration(float(str(value)))
     if any(isinstance(mark, Bytes) for mark in marks):
-        return f"{int(str(value)) >> 20}MiB"
+        return size(int(str(value)))
     return list(value) if isinstance(value, tuple) else value

@@ -96,6 +96,14 @@ def test_a_device_that_nobody_tells_the_time_does_not_wait_for_ever(tmp_path: Pa
         assert machine.error() is None
 
 
+def test_a_clock_that_cannot_be_right_is_not_believed_whoever_says_so(tmp_path: Path) -> None:
+    """The kernel calls 1970 synchronised."""
+    machine = Machine(tmp_path, wall=0)
+    machine.synchronised = True
+    machine.run(3600)
+    assert machine.error() is None
+
+
 def test_a_clock_behind_what_was_vouched_for_before_is_not_believed(tmp_path: Path) -> None:
     """An RTC that went back: a day before what NTP said in the boot before."""
     first = Machine(tmp_path, "b-before")
@@ -191,7 +199,7 @@ def test_a_suspended_machine_goes_on_where_it_is(tmp_path: Path) -> None:
 
 
 def test_the_kernel_is_asked_seldom_and_not_at_all_while_all_is_well(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, wall=0)
+    machine = Machine(tmp_path, wall=BUILT)
     machine.run(600)
     assert machine.asked == 20
     machine.wall, machine.synchronised = NOW, True

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from edgemon import pushed
 from edgemon.almanac import Almanac
+from edgemon.buffer import Buffer
 from edgemon.clock import Clock as Wall
-from edgemon.forward import FIRST, LONGEST, SHARE, SPREAD, Forwarder
+from edgemon.forward import FIRST, LONGEST, SHARE, Forwarder
 from edgemon.metric import Metric
 from edgemon.sinks.otlp.answer import Answer
 from edgemon.sinks.otlp.batch import FLIP, Batch
@@ -20,6 +21,7 @@ from edgemon.spool import Spool
 from tests.spool import BOOT, SECOND, Clock, account, batch, number_of, spool
 
 NOW = 1_790_000_000 * SECOND
+SPREAD = Buffer().spread
 GOOD = Answer("delivered")
 AWAY = Answer("retry", detail="connection refused")
 

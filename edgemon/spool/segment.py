@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import sys
 import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -139,7 +140,7 @@ def _parse(raw: bytes, number: int) -> tuple[Frame, int, int] | None:
         return None
     _, owner, length, checksum, grade, _, batches, *rest = HEAD.unpack(raw[:-4])
     points, (start, end, boot) = (rest[0], rest[1], rest[2]), rest[3:]
-    name = boot.rstrip(b"\0").decode("ascii", "replace")
+    name = sys.intern(boot.rstrip(b"\0").decode("ascii", "replace"))
     return (Frame(grade, batches, points, start, end, name), length, checksum) if owner == number else None
 
 

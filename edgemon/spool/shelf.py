@@ -15,7 +15,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 
-from edgemon.spool.segment import SIZE, SUFFIX, Frame, Place, Writer, scan
+from edgemon.spool.segment import SIZE, SUFFIX, Frame, Place, Writer, scan, sync
 
 log = logging.getLogger("edgemon.spool")
 
@@ -37,7 +37,7 @@ class Block:
     place: Place | None = None
     body: bytes = b""
     left: list[int] = field(default_factory=list)
-    gone: set[int] = field(default_factory=set)
+    gone: frozenset[int] = frozenset()
     tries: int = 0
 
 
@@ -61,7 +61,7 @@ class Shelf:
 
     def check(self) -> None:
         """OSError where nothing can be written here; writes nothing itself."""
-        os.makedirs(self.directory, mode=0o750, exist_ok=True)
+        self._made()
         about = os.statvfs(self.directory)
         if about.f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), self.directory)
@@ -168,12 +168,17 @@ class Shelf:
             return writer
         if writer:
             self._finish(grade)
-        os.makedirs(self.directory, mode=0o750, exist_ok=True)
+        self._made()
         self._number += 1
         path = os.path.join(self.directory, f"{self._number:08d}-{grade}{SUFFIX}")
         writer = self._writers[grade] = Writer(path, self._number, self._room(grade, length))
         self._files[path], self._sizes[path] = [], writer.size
         return writer
+
+    def _made(self) -> None:
+        if not os.path.isdir(self.directory):
+            os.makedirs(self.directory, mode=0o750)
+            sync(os.path.dirname(self.directory))
 
     def _room(self, grade: int, length: int) -> int:
         return max(min(SIZES[grade], self._limit // 8), SIZE + length)

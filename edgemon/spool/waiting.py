@@ -102,7 +102,7 @@ class Waiting:
             pending = self._pending[block.frame.grade]
             for number, entry in enumerate(entries):
                 if pending.pop(entry.number, None) is None:
-                    block.gone.add(number)
+                    block.gone |= {number}
                     block.left[SIGNALS.index(entry.batch.signal)] -= entry.batch.points
                 entry.block, entry.number = block, number
             if wanted := len(block.gone) < len(entries):
@@ -145,7 +145,7 @@ class Waiting:
             return self._pending[entry.batch.grade].pop(entry.number, None) is not None
         if entry.number in block.gone or block not in self._blocks[block.frame.grade]:
             return False
-        block.gone.add(entry.number)
+        block.gone |= {entry.number}
         block.left[SIGNALS.index(entry.batch.signal)] -= entry.batch.points
         return True
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import causes, daemon, fidelity, rules, sweep, workers
+from tests.benchmarks import causes, daemon, fidelity, rules, spool, sweep, workers
 from tests.benchmarks.report import machine, verdicts
+
+PARTS = ("daemon", "fidelity", "sweep", "rules", "causes", "workers", "spool", "all")
 
 
 def main() -> int:
     """Run what was chosen; `all` is without the causes, which take hours on a machine that does nothing else."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="edgemon beside its peers")
-    parser.add_argument(
-        "part", nargs="?", default="all", choices=["daemon", "fidelity", "sweep", "rules", "causes", "workers", "all"]
-    )
+    parser.add_argument("part", nargs="?", default="all", choices=PARTS)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the daemons are watched")
     parser.add_argument("--rounds", type=int, default=40, help="rounds of each trouble (default: %(default)s)")
     parser.add_argument("--quiet", type=int, default=1000, help="quiet rounds (default: %(default)s)")
@@ -34,6 +34,8 @@ def main() -> int:
         targets += causes.run(*(5, 12) if chosen.quick else (chosen.rounds, chosen.quiet))
     if chosen.part in {"rules", "all"}:
         targets += rules.run(chosen.quick)
+    if chosen.part in {"spool", "all"}:
+        targets += spool.run(chosen.quick)
     return int(verdicts(targets) > 0)
 
 

@@ -95,6 +95,10 @@ def sort(signal: str, reply: Reply) -> Answer:
     """What an HTTP answer means."""
     date, status = _date(reply), reply.status
     if 200 <= status < 300:
+        if "html" in reply.headers.get("content-type", ""):
+            return Answer(
+                "retry", detail=f"status {status} with a web page: no receiver of OTLP answers there", date=date
+            )
         return taken(signal, reply.body if reply.headers.get("content-type", PROTOBUF) == PROTOBUF else b"", date)
     detail = f"status {status}"
     if 300 <= status < 400:

@@ -116,5 +116,29 @@ def victoria(where: Path, target: str = "", port: int = 0) -> Iterator[Database]
         stop(process)
 
 
+@contextmanager
+def gateway(where: Path, port: int) -> Iterator[Database]:
+    """Prometheus that takes samples out of order, behind a vmagent that takes OTLP at the port and writes on."""
+    (where / "agent").mkdir(parents=True, exist_ok=True)
+    url, agent = f"http://127.0.0.1:{free()}", f"http://127.0.0.1:{port}"
+    (where / "prometheus.yml").write_text(json.dumps({"storage": {"tsdb": {"out_of_order_time_window": "7d"}}}))
+    command = [
+        peer("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data",
+        "--web.enable-remote-write-receiver", f"--web.listen-address={url.removeprefix('http://')}",
+    ]  # fmt: skip
+    before = [
+        peer("vmagent"), f"-httpListenAddr={agent.removeprefix('http://')}", f"-remoteWrite.url={url}/api/v1/write",
+        "-remoteWrite.forcePromProto", "-remoteWrite.flushInterval=100ms", "-opentelemetry.usePrometheusNaming",
+        "-opentelemetry.promoteAllResourceAttributes=false", "-opentelemetry.promoteScopeMetadata=false",
+    ]  # fmt: skip
+    processes = [_started(command, where, f"{url}/-/ready")]
+    try:
+        processes.append(_started(before, where / "agent", f"{agent}/health"))
+        yield Database(url, f"{agent}/opentelemetry")
+    finally:
+        for process in reversed(processes):
+            stop(process)
+
+
 def _scrapes(target: str) -> list[dict[str, Any]]:
     return [{"job_name": "pulled", "static_configs": [{"targets": [target]}]}] if target else []

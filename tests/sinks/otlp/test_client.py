@@ -106,6 +106,13 @@ def test_what_is_no_response_of_otlp_is_delivered_all_the_same(body: bytes) -> N
             assert send(it).outcome == "delivered"
 
 
+def test_a_web_page_is_no_receipt() -> None:
+    """The login page of a hotel answers everything with 200; what was sent to it is sent again."""
+    with server(answer(200, b"<html>Welcome", "Content-Type: text/html; charset=utf-8")) as it:
+        detail = "status 200 with a web page: no receiver of OTLP answers there"
+        assert send(it) == Answer("retry", detail=detail)
+
+
 STATUS = b"\x08\x03\x12\x0fno such  tenant"
 """google.rpc.Status: code 3 and a message, as protobuf writes it."""
 
