@@ -180,8 +180,8 @@ def neighbours(cpu: int, count: int) -> Iterator[None]:
     """
     before = os.sched_getaffinity(0)
     code = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nos.nice(19)\nprint(flush=True)\nwhile True: pass"
-    alone = {"stdout": subprocess.PIPE, "start_new_session": True}
-    busy = [subprocess.Popen([sys.executable, "-c", code], **alone) for _ in range(count)]
+    command = [sys.executable, "-c", code]
+    busy = [subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) for _ in range(count)]
     try:
         for one in busy:
             assert one.stdout
