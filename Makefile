@@ -10,7 +10,7 @@ run: $(STAMP)  ## install into .venv and run the daemon with its embedded model
 	STATE_DIRECTORY=$(CURDIR)/$(VENV)/state $(BIN)/edgemon run
 
 test: $(VENV)/tools lint  ## everything but the benchmarks
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(VENV)/tools
 	$(BIN)/ruff format --check

@@ -163,12 +163,12 @@ def missing(config: Config) -> Iterator[str]:
     pushed = list(config.otlp.pushed())
     if pushed and not _installed("opentelemetry.proto"):
         yield (
-            "otlp: needs OpenTelemetry's messages, which are not installed: pip install 'edgemon[otlp]', "
+            "otlp: needs OpenTelemetry's messages (edgemon's extra otlp): pip install opentelemetry-proto; "
             "or push nothing: otlp: {enabled: false}"
         )
     protocols = {config.otlp.signals.get(one, Signal()).protocol or config.otlp.protocol for one in pushed}
     if "grpc" in protocols and not _installed("grpc"):
-        yield "otlp.protocol: grpc is not installed: pip install 'edgemon[otlp-grpc]'"
+        yield "otlp.protocol: grpc is not installed (edgemon's extra otlp-grpc): pip install grpcio"
 
 
 def _installed(name: str) -> bool:

@@ -54,7 +54,7 @@ class Otlp:
     protocol: Annotated[
         str,
         one_of(PROTOCOLS),
-        About("http/protobuf or grpc ($OTEL_EXPORTER_OTLP_PROTOCOL); grpc is edgemon[otlp-grpc]"),
+        About("http/protobuf or grpc ($OTEL_EXPORTER_OTLP_PROTOCOL); grpc is the extra otlp-grpc"),
     ] = "http/protobuf"
     interval: Annotated[
         float, Seconds(0.1, 3600), About("time between two pushes of metrics ($OTEL_METRIC_EXPORT_INTERVAL)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -24,6 +25,13 @@ def peer(name: str) -> str:
 def venv(name: str, python: str, *requirements: str) -> str:
     """A Python with pinned packages of its own, kept in .venv/peers; skipped or failed where it cannot be had."""
     home = Path(__file__).parents[1] / ".venv" / "peers" / name
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:  # tests of two processes may want it at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _venv(home, python, *requirements)
+
+
+def _venv(home: Path, python: str, *requirements: str) -> str:
     mark, made = home / "installed", home / "bin" / "python"
     if mark.is_file() and mark.read_text() == " ".join(requirements):
         return str(made)

@@ -173,10 +173,15 @@ def test_the_daemon_names_thermal_throttling_on_the_page_in_the_metrics_and_in_t
 
 @contextmanager
 def neighbours(cpu: int, count: int) -> Iterator[None]:
-    """Processes as nice as a probe's worker that keep one CPU busy; until the block ends this thread is there too."""
+    """Processes as nice as a probe's worker that keep one CPU busy; until the block ends this thread is there too.
+
+    Each is a session of its own: a kernel that groups tasks by session (autogroup) otherwise gives this session's share
+    of the CPU to whatever else the tests run, and next to nothing to what is nice in it.
+    """
     before = os.sched_getaffinity(0)
     code = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nos.nice(19)\nprint(flush=True)\nwhile True: pass"
-    busy = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(count)]
+    command = [sys.executable, "-c", code]
+    busy = [subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) for _ in range(count)]
     try:
         for one in busy:
             assert one.stdout

@@ -138,9 +138,9 @@ def test_a_header_of_the_file_is_not_repeated() -> None:
 @pytest.mark.parametrize(
     ("hidden", "file", "problem"),
     [
-        ("opentelemetry", {"endpoint": URL}, "pip install 'edgemon[otlp]'"),
-        ("grpc", {"endpoint": URL, "protocol": "grpc"}, "pip install 'edgemon[otlp-grpc]'"),
-        ("grpc", {"endpoint": URL, "signals": {"logs": {"protocol": "grpc"}}}, "pip install 'edgemon[otlp-grpc]'"),
+        ("opentelemetry", {"endpoint": URL}, "(edgemon's extra otlp): pip install opentelemetry-proto"),
+        ("grpc", {"endpoint": URL, "protocol": "grpc"}, "(edgemon's extra otlp-grpc): pip install grpcio"),
+        ("grpc", {"endpoint": URL, "signals": {"logs": {"protocol": "grpc"}}}, "(edgemon's extra otlp-grpc): pip install grpcio"),
         ("opentelemetry", {}, ""),
         ("grpc", {"endpoint": URL}, ""),
     ],

@@ -371,7 +371,9 @@ for pid in reversed(family(service.pid)):
 print(json.dumps([gone, back, slowest]))
 """)
     gone, back, slowest = answer
-    assert gone in {os.strerror(errno.EIO), os.strerror(errno.ECONNREFUSED), os.strerror(errno.ETIMEDOUT)}
+    # a part of the service that outlives another by an instant may still remove the socket
+    ends = (errno.EIO, errno.ECONNREFUSED, errno.ETIMEDOUT, errno.ENOENT)
+    assert gone in {os.strerror(one) for one in ends}
     assert back < 30
     assert slowest < 0.05
 
