@@ -140,7 +140,11 @@ def test_a_header_of_the_file_is_not_repeated() -> None:
     [
         ("opentelemetry", {"endpoint": URL}, "(edgemon's extra otlp): pip install opentelemetry-proto"),
         ("grpc", {"endpoint": URL, "protocol": "grpc"}, "(edgemon's extra otlp-grpc): pip install grpcio"),
-        ("grpc", {"endpoint": URL, "signals": {"logs": {"protocol": "grpc"}}}, "(edgemon's extra otlp-grpc): pip install grpcio"),
+        (
+            "grpc",
+            {"endpoint": URL, "signals": {"logs": {"protocol": "grpc"}}},
+            "(edgemon's extra otlp-grpc): pip install grpcio",
+        ),
         ("opentelemetry", {}, ""),
         ("grpc", {"endpoint": URL}, ""),
     ],
