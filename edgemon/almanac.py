@@ -40,7 +40,7 @@ UNKNOWN = Anchor(0, 0, Grade.NONE)
 
 
 class Almanac:
-    """The anchors of each boot, by its id. Who calls it sees to locking. A file that cannot be read is an empty one."""
+    """The anchors of each boot, by its id. One thread changes and saves, any reads. A damaged file is an empty one."""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.path, self.errors, self._clock = path, 0, clock
@@ -68,27 +68,26 @@ class Almanac:
 
     def set(self, boot: str, anchors: Sequence[Anchor], now: int = 0) -> None:
         """Replace the anchors of a boot; `now` is a wall time that somebody vouches for."""
-        self._boots[boot], self._latest, self._dirty = tuple(anchors), max(self._latest, now), True
-        self.save()
+        self._boots, self._latest = {**self._boots, boot: tuple(anchors)}, max(self._latest, now)
+        self._dirty = True
 
     def keep(self, boots: Iterable[str], more: Iterable[tuple[str, Anchor]]) -> None:
         """Add an anchor for each of these, and forget all boots that are not named."""
         wanted, added = set(boots), {boot: (anchor,) for boot, anchor in more}
         kept = {boot: anchors for boot, anchors in {**self._boots, **added}.items() if boot in wanted}
-        if kept != self._boots:
-            self._boots, self._dirty = kept, True
-            self.save()
+        self._dirty = self._dirty or kept != self._boots
+        self._boots = kept
 
     def save(self) -> None:
-        """Write what changed; what cannot be written is tried again after a minute."""
+        """Write what changed; what cannot be written is tried again after a minute. May wait for the disk."""
         if not self._dirty or self._clock() - self._tried < AGAIN:
             return
+        self._dirty = False
         text = json.dumps({"latest": self._latest, "boots": self._boots})
         try:
             self._write(f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
-            self._dirty = False
         except OSError as error:
-            self.errors, self._tried = self.errors + 1, self._clock()
+            self._dirty, self._tried, self.errors = True, self._clock(), self.errors + 1
             log.warning("%s cannot be written: %s", self.path, error)
 
     def _write(self, data: bytes) -> None:

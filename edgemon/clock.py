@@ -89,7 +89,7 @@ class Clock:
         return self._almanac.last(self.boot).grade
 
     def look(self) -> None:
-        """See whether the wall clock was set, and who vouches for it."""
+        """See whether the wall clock was set, and who vouches for it. For one thread at a time; it may take a while."""
         with self._lock:
             at, wall = self._read()
             offset, before = wall - at, self._at + 1
@@ -97,13 +97,16 @@ class Clock:
             if stepped:
                 self.steps, self.stepped = self.steps + 1, self.stepped + abs(offset - self._offset) / SECOND
             self._at, self._offset = at, offset
-            self._almanac.save()
-            if wall >= BUILT and self._vouched(at, stepped):
+            doubtful = wall >= BUILT and self._doubtful(at, stepped)
+        kept = doubtful and self._kernel() is True
+        with self._lock:
+            if kept:
                 self._anchor(Anchor(before, offset, Grade.NTP), STEP)
             elif self.grade <= Grade.SERVER and self._server:
                 self._from_server(before, *self._server)
             elif self.grade <= Grade.WALL and at - self._began >= self._patience and wall >= self._floor():
                 self._anchor(Anchor(before, offset, Grade.WALL), STEP)
+        self._almanac.save()
 
     def heard(self, date: float | None) -> None:
         """The receiver's Date, just now."""
@@ -157,21 +160,22 @@ class Clock:
                 else:
                     limit = self.offset(boot, 0) or limit
             self._almanac.keep({boot for boot, _, _ in boots} | {self.boot}, placed)
+        self._almanac.save()
 
     def readings(self) -> Iterator[Reading]:
         """What the clock is worth."""
         with self._lock:
-            now, grade = self._read()[0], self.grade
-            for one in (Grade.NONE, Grade.WALL, Grade.SERVER, Grade.NTP):
-                yield pushed.CLOCK_STATE(float(one is grade), one.name.lower())
-            yield pushed.CLOCK_STEPS(self.steps)
-            yield pushed.CLOCK_STEP(self.stepped)
-            if self._server and (here := self.offset(self.boot, now)):
-                server = self._server[0] + now - self._server[1]
-                yield pushed.CLOCK_DIFFERENCE((now + here[0] - server) / SECOND)
+            now, grade, here = self._read()[0], self.grade, self.offset(self.boot, self._at)
+            server = self._server[0] + now - self._server[1] if self._server else 0
+        for one in (Grade.NONE, Grade.WALL, Grade.SERVER, Grade.NTP):
+            yield pushed.CLOCK_STATE(float(one is grade), one.name.lower())
+        yield pushed.CLOCK_STEPS(self.steps)
+        yield pushed.CLOCK_STEP(self.stepped)
+        if server and here:
+            yield pushed.CLOCK_DIFFERENCE((now + here[0] - server) / SECOND)
 
-    def _vouched(self, at: int, stepped: bool) -> bool:
-        """Whether NTP keeps the clock; asked while it is not what the anchor says, or nothing as good says anything."""
+    def _doubtful(self, at: int, stepped: bool) -> bool:
+        """Whether to ask if NTP keeps the clock: it is not what the anchor says, or nothing as good says anything."""
         last = self._almanac.last(self.boot)
         if last.grade is Grade.NTP and abs(self._offset - last.offset) <= STEP:
             return False
@@ -179,7 +183,7 @@ class Clock:
         if not stepped and self._asked is not None and at - self._asked < pause * SECOND:
             return False
         self._asked = at
-        return self._kernel() is True
+        return True
 
     def _from_server(self, since: int, date: int, at: int) -> None:
         """Take the receiver's word: for the wall clock, if that agrees, else for its own time."""

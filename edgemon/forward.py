@@ -23,7 +23,7 @@ from edgemon.clock import Clock
 from edgemon.lanes import Job, Lane
 from edgemon.metric import Reading
 from edgemon.sinks.otlp.answer import Answer
-from edgemon.sinks.otlp.batch import FLIP, SIGNALS, Batch
+from edgemon.sinks.otlp.batch import SIGNALS, Batch
 from edgemon.spool import Spool
 from edgemon.spool.waiting import Entry
 
@@ -38,7 +38,7 @@ SHARE = 0.05
 IDLE = 10.0
 TRIES, STRIKES = 3, 3
 """Errors of the receiver's own at one batch before another is tried, and how often that must go well to blame it."""
-PERMANENT = ("too old sample", "out of bounds", "out of order sample", "too far in the future", "older than")
+PERMANENT = ("too old sample", "out of bounds", "out of order sample", "timestamp is too old", "too far in the future")
 """What receivers say of a sample whose time no repetition will mend."""
 OUTCOMES = ("delivered", "partial", "refused", "retry")
 
@@ -123,9 +123,9 @@ class Forwarder:
 
     def put(self, batch: Batch) -> None:
         """Take a batch, and send it as soon as may be."""
-        self._spool.put(batch)
+        soon = self._spool.put(batch)
         self.sending.hurry()
-        self.keeping.hurry(1.0 if batch.grade == FLIP else IDLE)
+        self.keeping.hurry(soon)
 
     def stop(self, patience: float) -> None:
         """Begin nothing new, wait so long for the request in hand, and write what waits."""

@@ -282,7 +282,9 @@ def test_boots_of_which_nothing_waits_are_forgotten(tmp_path: Path) -> None:
 def test_a_file_that_is_cut_off_or_changed_anywhere_is_an_empty_one(tmp_path: Path) -> None:
     """Never another time."""
     path = tmp_path / "clock.json"
-    Almanac(str(path)).set("b", [Anchor(0, NOW, Grade.NTP)], NOW)
+    written = Almanac(str(path))
+    written.set("b", [Anchor(0, NOW, Grade.NTP)], NOW)
+    written.save()
     whole = path.read_bytes()
     for at in range(len(whole)):
         for data in (whole[:at], whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]):
@@ -299,6 +301,7 @@ def test_a_directory_that_cannot_be_written_costs_only_the_memory_of_it(tmp_path
     (tmp_path / "below").write_text("a file")
     one = Almanac(str(tmp_path / "below" / "clock.json"), lambda: now[0])
     one.set("b", [Anchor(0, NOW, Grade.NTP)])
+    one.save()
     assert one.of("b")[0].offset == NOW
     assert one.errors
     (tmp_path / "below").unlink()

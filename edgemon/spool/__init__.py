@@ -50,9 +50,10 @@ class Spool:
         self._adopted, self._checked = False, float("-inf")
         self._check()
 
-    def put(self, batch: Batch) -> None:
-        """Take a batch; never waits for a disk."""
+    def put(self, batch: Batch) -> float:
+        """Take a batch; never waits for a disk. Seconds in which `keep` should be called."""
         self._waiting.add(batch, self._clock())
+        return 0.0 if self._much(self._waiting.pending(batch.grade)) else self._patience(batch.grade)
 
     def live(self, signals: Container[str] = SIGNALS, skip: Entry | None = None) -> Entry | None:
         """The oldest batch of these signals in memory, alerts first, that is not the one to skip."""
@@ -125,12 +126,18 @@ class Spool:
 
     def _keep(self, grade: int, now: float) -> float:
         """Write the batches of a grade if it is time; seconds until it is, at most."""
-        patience, waiting = min(SOON[grade], self.limits.durability), self._waiting.pending(grade)
-        much = sum(len(one.batch.payload) for one in waiting) >= min(CHUNK, self.limits.memory // 2)
-        if waiting and (much or now - waiting[0].since >= patience):
+        patience, waiting = self._patience(grade), self._waiting.pending(grade)
+        if waiting and (self._much(waiting) or now - waiting[0].since >= patience):
             self._write(waiting)
             waiting = []
-        return waiting[0].since + patience - now if waiting else min(AGAIN, patience)
+        return waiting[0].since + patience - now if waiting else AGAIN
+
+    def _patience(self, grade: int) -> float:
+        return min(SOON[grade], self.limits.durability)
+
+    def _much(self, entries: Sequence[Entry]) -> bool:
+        """Whether they are a frame already, or half of the memory there is."""
+        return sum(len(one.batch.payload) for one in entries) >= min(CHUNK, self.limits.memory // 2)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         for some in _chunks(entries):
@@ -211,6 +218,8 @@ class Spool:
         for block in self._waiting.blocks():
             if block.body and not self._store(block, block.body):
                 break
+            if not self._waiting.holds(block):  # sent while it was written
+                self._shelf.forget(block)
         if self.state == "disk":
             log.info("%s can be used now", self._shelf.directory)
 

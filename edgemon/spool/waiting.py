@@ -129,10 +129,10 @@ class Waiting:
         with self._lock:
             self._discard(block, reason)
 
-    def memory(self) -> int:
-        """Bytes of what waits in memory."""
+    def holds(self, block: Block) -> bool:
+        """Whether something of it is still wanted."""
         with self._lock:
-            return self._held()
+            return block in self._blocks[block.frame.grade]
 
     def readings(self) -> Iterator[Reading]:
         """The account, all of one moment."""

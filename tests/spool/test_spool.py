@@ -12,6 +12,7 @@ import pytest
 from edgemon import pushed
 from edgemon.sinks.otlp.batch import FLIP, PROBE, TELEMETRY
 from edgemon.spool import Spool
+from edgemon.spool.shelf import Block
 from edgemon.spool.waiting import Entry
 from tests.spool import BOOT, Clock, account, batch, drain, files, number_of, reading, spool
 
@@ -221,6 +222,37 @@ def test_many_batches_at_once_are_written_before_they_are_much(tmp_path: Path) -
         assert (reading(one, pushed.BYTES, "memory") or 0) < 2 * MIB
     one.close()
     assert list(drain(spool(tmp_path, clock))) == list(range(100))
+
+
+def test_it_says_when_it_wants_to_write(tmp_path: Path) -> None:
+    """Alerts in a second, the others by durability, at once when there is much; and seldom when nothing waits."""
+    clock = Clock()
+    one = spool(tmp_path, clock, durability=90.0, memory=2 * MIB)
+    assert one.keep() == 60
+    assert [one.put(batch(0, grade=grade)) for grade in (FLIP, PROBE, TELEMETRY)] == [1, 60, 90]
+    clock.now += 1
+    assert one.keep() == 59
+    assert [one.put(batch(number, 400_000)) for number in range(3)] == [90, 90, 0]
+    assert spool(tmp_path / "each", clock, durability=0.0).keep() == 60
+
+
+def test_what_is_sent_while_it_is_brought_back_to_disk_is_not_left_there(tmp_path: Path) -> None:
+    """A block of memory, when the disk can be used again."""
+    clock = Clock()
+    one = spool(tmp_path, clock, durability=0.0)
+    one._failed(OSError(5, "Input/output error"))
+    one.put(batch(1))
+    one.keep()
+    put = one._shelf.put
+
+    def slowly(block: Block, body: bytes) -> None:
+        assert list(drain(one)) == [1]
+        put(block, body)
+
+    one._shelf.put = slowly  # type: ignore[method-assign]
+    clock.now += 60
+    one.keep()
+    assert (one.state, files(tmp_path)) == ("disk", [])
 
 
 def test_a_batch_without_points_is_none(tmp_path: Path) -> None:
