@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from edgemon.cli import main
 from edgemon.cli.otlp import ready
 from edgemon.push import Otlp
-from tests.running import running, until
+from tests.running import running
+from tests.running import until as waited
 from tests.servers import Asked, Server, answer, serving
 from tests.test_daemon import BRISK, QUICK, reload, series
 
@@ -34,6 +35,11 @@ KINDS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
     "logs": ExportLogsServiceRequest,
 }
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What the condition gives once that is true, within a minute."""
+    return waited(condition, 60.0)
 
 
 def dated(_: Asked) -> bytes:
