@@ -11,6 +11,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from edgemon import inference
 from edgemon.digest import digest
 from edgemon.finding import Finding
 from edgemon.judge.statistics import median
@@ -102,10 +103,11 @@ def _status(result: Result) -> Status | None:
 
 
 def _attributes(finding: Finding) -> Iterator[tuple[str, Any]]:
+    """What is a metric, too, has its name."""
     result, verdict = finding.result, finding.verdict
     facts = result.facts
     yield "edgemon.probe.name", result.probe
-    yield "edgemon.probe.outcome", result.outcome.value
+    yield inference.PROBE_OUTCOME.name, result.outcome.value
     yield "error.type", "" if result.outcome is Outcome.OK else result.outcome.value
     yield "edgemon.probe.stage", "" if result.outcome is Outcome.OK else result.stage
     yield "edgemon.probe.runtime", str(facts.get("runtime", ""))
@@ -113,24 +115,24 @@ def _attributes(finding: Finding) -> Iterator[tuple[str, Any]]:
     yield "edgemon.probe.model.digest", str(facts.get("model_sha256", ""))[:12]
     yield "edgemon.probe.fingerprint", finding.fingerprint
     yield "edgemon.probe.simulated", bool(facts.get("simulated")) or None
-    yield "edgemon.probe.verdict", verdict.state.value
+    yield inference.PROBE_VERDICT.name, verdict.state.value
     yield "edgemon.probe.verdict.text", verdict.text
-    yield "edgemon.probe.cause", finding.causes[0].name if finding.causes else verdict.cause
-    yield "edgemon.probe.slowdown", verdict.slowdown
-    yield "edgemon.probe.validity", finding.validity.grade.value if finding.validity else ""
-    yield "edgemon.probe.memory.peak", result.peak_memory
-    yield "edgemon.probe.cpu.time", result.cpu_seconds
+    yield inference.PROBE_CAUSE.name, finding.causes[0].name if finding.causes else verdict.cause
+    yield inference.PROBE_SLOWDOWN.name, verdict.slowdown
+    yield inference.PROBE_VALIDITY.name, finding.validity.grade.value if finding.validity else ""
+    yield inference.PROBE_MEMORY.name, result.peak_memory
+    yield inference.PROBE_CPU.name, result.cpu_seconds
     for provider, share in (facts.get("placement") or {}).items():
-        yield f"edgemon.probe.placement.{provider}", float(share)
+        yield f"{inference.PROBE_PLACEMENT.name}.{provider}", float(share)
 
 
 def _phase(name: str, result: Result) -> dict[str, Any]:
     if name != "steady" or not result.latencies:
         return {}
     return {
-        "edgemon.probe.samples": len(result.latencies),
+        inference.PROBE_SAMPLES.name: len(result.latencies),
         "edgemon.probe.latency.median": median(result.latencies),
         "edgemon.probe.latency.least": min(result.latencies),
         "edgemon.probe.latency.most": max(result.latencies),
-        "edgemon.probe.run_delay": result.run_delay,
+        inference.PROBE_RUN_DELAY.name: result.run_delay,
     }
