@@ -1,4 +1,4 @@
-"""Real receivers of OTLP metrics that we did not write, on loopback: Prometheus 3 and VictoriaMetrics."""
+"""Real receivers of OTLP that we did not write, on loopback: VictoriaMetrics, and Prometheus 3 behind vmagent."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
-
-import pytest
 
 from tests.peers import peer
 from tests.running import fetch, stop, until
@@ -71,31 +69,6 @@ def _started(command: Sequence[str], where: Path, ready: str) -> subprocess.Pope
 
 
 @contextmanager
-def prometheus(where: Path, target: str = "", window: str = "30d", port: int = 0) -> Iterator[Database]:
-    """Prometheus with its OTLP receiver and an out-of-order window; scrapes the target, if any, every second."""
-    program = peer("prometheus")
-    if "otlp-receiver" not in subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stderr:
-        pytest.skip("this build of Prometheus has no OTLP receiver, as Debian's has none")
-    where.mkdir(exist_ok=True)
-    url = f"http://127.0.0.1:{port or free()}"
-    config = {
-        "global": {"scrape_interval": "1s"},
-        "scrape_configs": _scrapes(target),
-        "storage": {"tsdb": {"out_of_order_time_window": window}},
-    }
-    (where / "prometheus.yml").write_text(json.dumps(config))
-    command = [
-        program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.enable-otlp-receiver",
-        "--enable-feature=exemplar-storage,native-histograms", f"--web.listen-address={url.removeprefix('http://')}",
-    ]  # fmt: skip
-    process = _started(command, where, f"{url}/-/ready")
-    try:
-        yield Database(url, f"{url}/api/v1/otlp")
-    finally:
-        stop(process)
-
-
-@contextmanager
 def victoria(where: Path, target: str = "", port: int = 0) -> Iterator[Database]:
     """VictoriaMetrics that names what is pushed as Prometheus does."""
     where.mkdir(exist_ok=True)
@@ -117,11 +90,19 @@ def victoria(where: Path, target: str = "", port: int = 0) -> Iterator[Database]
 
 
 @contextmanager
-def gateway(where: Path, port: int) -> Iterator[Database]:
-    """Prometheus that takes samples out of order, behind a vmagent that takes OTLP at the port and writes on."""
+def gateway(where: Path, target: str = "", port: int = 0) -> Iterator[Database]:
+    """Prometheus 3 that takes samples out of order, behind a vmagent that takes OTLP at the port and writes on.
+
+    Debian builds Prometheus without its OTLP receiver.
+    """
     (where / "agent").mkdir(parents=True, exist_ok=True)
-    url, agent = f"http://127.0.0.1:{free()}", f"http://127.0.0.1:{port}"
-    (where / "prometheus.yml").write_text(json.dumps({"storage": {"tsdb": {"out_of_order_time_window": "7d"}}}))
+    url, agent = f"http://127.0.0.1:{free()}", f"http://127.0.0.1:{port or free()}"
+    config = {
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": _scrapes(target),
+        "storage": {"tsdb": {"out_of_order_time_window": "7d"}},
+    }
+    (where / "prometheus.yml").write_text(json.dumps(config))
     command = [
         peer("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data",
         "--web.enable-remote-write-receiver", f"--web.listen-address={url.removeprefix('http://')}",
