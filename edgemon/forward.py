@@ -118,7 +118,7 @@ class Forwarder:
 
     def anew(self) -> None:
         """The receiver may be another: what is known of how it did no longer counts."""
-        self._rests = {signal: Rest(self._now()) for signal in SIGNALS}
+        self._rests, self._known = {signal: Rest(self._now()) for signal in SIGNALS}, False
         self.sending.hurry()
 
     def put(self, batch: Batch) -> None:
