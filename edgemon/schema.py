@@ -36,6 +36,7 @@ from edgemon.endpoint import Header
 from edgemon.errors import ConfigError
 from edgemon.fitting import problem, runtime_of
 from edgemon.plugins import installed
+from edgemon.thresholds import problems as out_of_bounds
 from edgemon.values import (
     About,
     Arguments,
@@ -91,7 +92,7 @@ def validate(data: object, where: str = "configuration") -> Config:
             [f"{where}: {problem}" for problem in map(_explain, error.errors(include_url=False))]
         ) from None
     config: Config = rebuild(Config, model.model_dump(exclude_unset=True))
-    if problems := [f"{where}: {problem}" for problem in _dangling(config)]:
+    if problems := [f"{where}: {problem}" for problem in (*_dangling(config), *out_of_bounds(config.thresholds))]:
         raise ConfigError(problems)
     return config
 

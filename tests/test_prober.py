@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -14,15 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgemon import catalog, config, inference
+from edgemon import catalog, config, inference, promises
 from edgemon.archive import Archive, alone
 from edgemon.energy import Meter
-from edgemon.finding import Finding, sentence
+from edgemon.finding import Finding, sentence, verdict_readings
 from edgemon.identity import device
 from edgemon.judge.baseline import ROUNDS, Baseline, record
+from edgemon.judge.diagnosis import Cause, Strength
 from edgemon.judge.epoch import ENOUGH
 from edgemon.judge.validity import CONTENDED
-from edgemon.judge.verdict import State
+from edgemon.judge.verdict import State, Verdict
 from edgemon.metric import Reading
 from edgemon.probe.result import Outcome, Result
 from edgemon.prober import Prober
@@ -338,6 +340,30 @@ def test_a_model_that_changed_is_named_not_compared_with_the_old_outputs(bench: 
     models.unary(tmp_path / "model.onnx", "Abs")
     finding = bench.find(probe, 1)
     assert (finding.verdict.cause, list(finding.verdict.evidence)) == ("changed", ["model"])
+
+
+def test_the_share_that_misses_the_deadline_and_the_baseline_s_start_are_told(bench: Bench) -> None:
+    learnt = bench.learn(PROBE)
+    assert {"import", "load", "first"} <= set(learnt.phases)
+    for deadline, missed in ((1e-9, 1.0), (600.0, 0.0), (0.0, None)):
+        prober = bench.prober(replace(PROBE, deadline=deadline))
+        prober.run()
+        told = {(one.metric, *one.labels[1:]): one.value for one in prober.readings()}
+        assert told.get((promises.DEADLINE,)) == (deadline or None)
+        assert told.get((promises.DEADLINE_MISSED,)) == missed
+        assert told[promises.BASELINE_PHASE, "load"] == learnt.phases["load"]
+
+
+def test_the_bounds_of_a_slowdown_and_the_rank_of_causes_are_told() -> None:
+    causes = [Cause(name, Strength.LIKELY, "", (), (), "") for name in ("steal", "unexplained")]
+    for low, high, bounds in ((1.2, 1.4, {"low": 1.2, "high": 1.4}), (0.0, math.inf, {}), (None, None, {})):
+        verdict = Verdict(State.DEGRADED, "slower", "", 1.3, low, high)
+        finding = Finding(Result("a", Outcome.OK), {}, "", verdict, None, causes=tuple(causes))
+        told = list(verdict_readings(finding, "a"))
+        found = {one.labels[2]: one.value for one in told if one.metric is promises.SLOWDOWN_BOUND}
+        assert found == bounds
+        ranks = {one.labels[1:]: one.value for one in told if one.metric is promises.CAUSE_RANK}
+        assert ranks == {("steal", "likely"): 1, ("unexplained", "likely"): 2}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""adjtimex(2): what the kernel itself says of the wall clock; by ctypes, which commands may load, the daemon not."""
+"""adjtimex(2): what the kernel itself says of the wall clock; by ctypes, which the daemon loads with it (0.2 MB)."""
 
 from __future__ import annotations
 
