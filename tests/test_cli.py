@@ -36,7 +36,7 @@ VERDICT = {
 }  # fmt: skip
 BASELINE = {
     "probe", "fingerprint", "key", "rounds", "placement", "golden", "at", "references", "kernels", "joules",
-    "conditions",
+    "conditions", "phases",
 }  # fmt: skip
 SENSOR = {"sensor", "state", "seconds", "errors", "detail", "readings"}
 
