@@ -43,6 +43,7 @@ SHIPPED = (
               "share of the time below which the busiest accelerator is idle"),
     Threshold("budget_used", 0.95, 0.0, 10.0, "EdgemonProbeBudgetExhausted", "share of an hour's budget"),
     Threshold("notifications_queued", 20.0, 0.0, 1000.0, "EdgemonNotificationsWaiting", "notifications that wait"),
+    Threshold("otlp_buffered", 8388608.0, 0.0, 1e12, "EdgemonPushBehind", "bytes that wait to be pushed"),
     Threshold("starts", 3.0, 1.0, 1000.0, "EdgemonRestartedOften", "starts of the daemon within an hour that are well"),
 )  # fmt: skip
 
