@@ -109,7 +109,7 @@ def test_the_rules_compare_with_every_threshold_that_is_listed_and_with_no_other
     used = {
         (name, rule.name) for rule in ALERTS for name in re.findall(r'edgemon_threshold\{name="(\w+)"\}', rule.text)
     }
-    assert used == {(one.name, rule) for one in thresholds.SHIPPED for rule in one.rule.split(", ")}
+    assert used == {(one.name, rule) for one in thresholds.SHIPPED for rule in one.alerts}
     assert all(one.least <= one.default <= one.most for one in thresholds.SHIPPED)
 
 
@@ -138,7 +138,7 @@ def tables() -> Iterator[str]:
     yield "\n### Thresholds\n"
     yield "| name | default | | of |\n| --- | --- | --- | --- |"
     for one in thresholds.SHIPPED:
-        rules = ", ".join(f"[{rule}](runbooks/{rule}.md)" for rule in one.rule.split(", "))
+        rules = ", ".join(f"[{rule}](runbooks/{rule}.md)" for rule in one.alerts)
         yield f"| `{one.name}` | {one.default:.15g} | {one.meaning} | {rules} |"
 
 
