@@ -104,8 +104,12 @@ def _deadline(name: str, latencies: Sequence[float], deadline: float) -> Iterato
     """What an inference may take, where somebody said so, and the share of those that took longer."""
     if deadline:
         yield promises.DEADLINE(deadline, name)
-        if latencies:
-            yield promises.DEADLINE_MISSED(sum(one > deadline for one in latencies) / len(latencies), name)
+        yield promises.DEADLINE_MISSED(late(latencies, deadline), name)
+
+
+def late(latencies: Sequence[float], deadline: float) -> float | None:
+    """The share of inferences that took longer than the deadline; None without either."""
+    return sum(one > deadline for one in latencies) / len(latencies) if deadline and latencies else None
 
 
 def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:

@@ -25,7 +25,8 @@ SHIPPED = (
     Threshold("temperature_margin", 5.0, 0.0, 50.0, ("EdgemonTemperatureNearThrottling", "EdgemonTemperatureCritical"),
               "°C below a limit from which on it is near"),
     Threshold("fan_drive", 0.3, 0.0, 1.0, ("EdgemonFanStalled",), "drive above which a fan must turn"),
-    Threshold("memory_available", 0.05, 0.0, 1.0, ("EdgemonMemoryShort",), "share of the memory below which it is short"),
+    Threshold("memory_available", 0.05, 0.0, 1.0, ("EdgemonMemoryShort",),
+              "share of the memory below which it is short"),
     Threshold("memory_stalled", 0.1, 0.0, 1.0, ("EdgemonMemoryPressure",),
               "share of the time in which tasks wait for memory"),
     Threshold("disk_full", 0.9, 0.0, 1.0, ("EdgemonDiskFull",), "share of a file system that is in use"),
@@ -44,7 +45,8 @@ SHIPPED = (
     Threshold("budget_used", 0.95, 0.0, 10.0, ("EdgemonProbeBudgetExhausted",), "share of an hour's budget"),
     Threshold("notifications_queued", 20.0, 0.0, 1000.0, ("EdgemonNotificationsWaiting",), "notifications that wait"),
     Threshold("otlp_buffered", 8388608.0, 0.0, 1e12, ("EdgemonPushBehind",), "bytes that wait to be pushed"),
-    Threshold("starts", 3.0, 1.0, 1000.0, ("EdgemonRestartedOften",), "starts of the daemon within an hour that are well"),
+    Threshold("starts", 3.0, 1.0, 1000.0, ("EdgemonRestartedOften",),
+              "starts of the daemon within an hour that are well"),
 )  # fmt: skip
 
 
