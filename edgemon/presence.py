@@ -1,4 +1,4 @@
-"""What was here before: the accelerators of the last days and the starts of the last hour, noted in the archive.
+"""What was here before: the accelerators of the last days and the starts of the last hour, remembered in the archive.
 
 A card that is not there after a boot leaves no series that could say so, and a daemon that comes back again and again
 looks well each time; both need somebody who remembers.
@@ -20,7 +20,7 @@ DAY, HOUR = 86400.0, 3600.0
 WEEK = 7 * DAY
 """Seconds for which an accelerator that is gone is missed."""
 MOST = 100
-"""Starts and accelerators that are noted, at most."""
+"""Starts and accelerators that are remembered, at most."""
 
 
 class Accelerators:
@@ -30,9 +30,9 @@ class Accelerators:
         self._archive, self._clock = archive, clock
         self._seen: dict[str, tuple[str, str, float]] = {}
         with suppress(ValueError, TypeError, AttributeError):
-            for ident, (name, kind, at) in (archive.noted("accelerators") or {}).items():
+            for ident, (name, kind, at) in (archive.remembered("accelerators") or {}).items():
                 self._seen[str(ident)] = (str(name), str(kind), float(at))
-        self._noted, self._kept = self._clock() if self._seen else 0.0, set(self._seen)
+        self._written, self._kept = self._clock() if self._seen else 0.0, set(self._seen)
         self._forget = False
 
     def forget(self) -> None:
@@ -49,9 +49,9 @@ class Accelerators:
         self._seen |= found
         for ident in [ident for ident, (_, _, at) in self._seen.items() if now - at > WEEK]:
             del self._seen[ident]
-        if set(self._seen) != self._kept or now - self._noted > DAY:  # not for each that comes and goes: flash wears
-            self._archive.note("accelerators", dict(list(self._seen.items())[-MOST:]))
-            self._kept, self._noted = set(self._seen), now
+        if set(self._seen) != self._kept or now - self._written > DAY:  # not for each that comes and goes: flash wears
+            self._archive.remember("accelerators", dict(list(self._seen.items())[-MOST:]))
+            self._kept, self._written = set(self._seen), now
         return [
             hardware.ACCELERATOR_PRESENT(float(ident in found), ident, name, kind)
             for ident, (name, kind, _) in self._seen.items()
@@ -65,9 +65,9 @@ class Starts:
         self._boot = (root.text("/proc/sys/kernel/random/boot_id") or "").strip()
         self._all = [(self._boot, *_now())]
         with suppress(ValueError, TypeError):
-            before = [(str(mark), float(at), float(wall)) for mark, at, wall in archive.noted("starts") or ()]
+            before = [(str(mark), float(at), float(wall)) for mark, at, wall in archive.remembered("starts") or ()]
             self._all = [*before, *self._all][-MOST:]
-        archive.note("starts", self._all)
+        archive.remember("starts", self._all)
 
     def readings(self) -> Iterator[Reading]:
         """How many there were within the last hour; those of other boots by the wall clock, if that makes sense."""

@@ -84,7 +84,7 @@ def test_a_clock_that_goes_back_makes_nobody_forget(device: Device) -> None:
 
 def test_what_comes_and_goes_is_not_written_each_time(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    monkeypatch.setattr(device.archive, "note", lambda name, _data: written.append(name))
+    monkeypatch.setattr(device.archive, "remember", lambda name, _data: written.append(name))
     for _ in range(50):
         device.present(HAILO)
         device.present()
@@ -93,9 +93,9 @@ def test_what_comes_and_goes_is_not_written_each_time(device: Device, monkeypatc
 
 
 @pytest.mark.parametrize("data", [[1], {"a": 1}, {"a": ["b"]}, {"a": ["b", "c", "d"]}, "x", 7])
-def test_a_damaged_note_is_nothing(device: Device, data: object) -> None:
+def test_a_damaged_memory_is_nothing(device: Device, data: object) -> None:
     for name in ("accelerators", "starts"):
-        device.archive.note(name, data)
+        device.archive.remember(name, data)
     device.start()
     assert device.present(HAILO) == {"Hailo-8": 1}
     assert starts(device) == 1
@@ -137,3 +137,11 @@ def test_a_daemon_that_is_killed_counts_its_starts(tmp_path: Path) -> None:
             until(lambda daemon=daemon, count=count: f"edgemon_process_starts {count}" in daemon.get("/metrics")[1])
             daemon.process.send_signal(signal.SIGKILL)
             daemon.process.wait()
+
+
+def test_where_nothing_can_be_kept_it_is_remembered_as_long_as_edgemon_runs() -> None:
+    archive = Archive("/proc/nowhere")
+    accelerators, count = Accelerators(archive, lambda: 1e9), [*Starts(archive, Root()).readings()]
+    assert [one.value for one in count] == [1]
+    accelerators.see(snapshot([HAILO]))
+    assert [one.value for one in accelerators.see(snapshot([]))] == [0]
