@@ -9,8 +9,10 @@ STAMP := $(VENV)/installed
 run: $(STAMP)  ## install into .venv and run the daemon with its embedded model
 	STATE_DIRECTORY=$(CURDIR)/$(VENV)/state $(BIN)/edgemon run
 
+# Two processes, since tests wait more than they work. Tests of real time on a machine shared with others can be
+# disturbed: what fails runs once more, and is named in the summary.
 test: $(VENV)/tools lint  ## everything but the benchmarks
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --reruns 1 -r fER
 
 lint: $(VENV)/tools
 	$(BIN)/ruff format --check

@@ -1,4 +1,4 @@
-"""The archive: baselines and results in SQLite, under the state directory.
+"""The archive: baselines, results and what else is remembered in SQLite, under the state directory.
 
 A transaction is the old state or the new one, whatever is killed or unplugged. A directory that cannot be written, a
 full disk and a broken file cost the archive its memory of the past, never the daemon: what cannot be kept on disk is
@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS baselines (
 CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, probe TEXT, fingerprint TEXT, at REAL, data TEXT);
 CREATE TABLE IF NOT EXISTS fingerprints (fingerprint TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS results_by_probe ON results (probe, id);
+CREATE TABLE IF NOT EXISTS remembered (name TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID;
 """
 
 
@@ -105,6 +106,21 @@ class Archive:
         with self._lock:
             rows += [(row[1], row[3]) for row in self._pending if row[0] == probe]
         return self._parsed(rows[-count:], lambda mark, data: (mark, Result.from_json(data)))
+
+    def remembered(self, name: str) -> Any:
+        """What is remembered under a name; None for nothing."""
+        rows = self._read("SELECT data FROM remembered WHERE name = ?", (name,))
+        return next(iter(self._parsed(rows, lambda data: data)), None)
+
+    def remember(self, name: str, data: object) -> None:
+        """Remember plain values under a name, in the place of those before; in vain while the disk fails."""
+        with self._lock:
+            try:
+                with self._database:
+                    self._database.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?)", (name, json.dumps(data)))
+                self._recovered()
+            except sqlite3.Error as error:
+                self._failed(error)
 
     def flush(self) -> None:
         """Write what is pending; on failure it stays pending and the state says so."""

@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, hardware, inference, pushed, ruled
+from edgemon import alerting, hardware, inference, promises, pushed, ruled
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -82,6 +82,18 @@ PRESSURE_TIME = Metric(
     ("resource", "scope"),
 )
 UPTIME = Metric("system.uptime", "s", GAUGE, "Time since boot, suspend included.")
+CLOCK_SYNCHRONIZED = Metric(
+    "edgemon.clock.synchronized",
+    "",
+    GAUGE,
+    "1 while somebody keeps the wall clock right, as the kernel says (adjtimex).",
+)
+CLOCK_ERROR = Metric(
+    "edgemon.clock.error",
+    "s",
+    GAUGE,
+    "Most that the kernel takes the wall clock to be off; it grows while nobody sets it.",
+)
 
 # Storage and network
 DISK_IO = Metric("system.disk.io", "By", COUNTER, "Bytes moved.", ("system.device", "disk.io.direction"))
@@ -184,6 +196,12 @@ PROCESS_MEMORY = Metric("process.memory.usage", "By", UPDOWN, "Resident memory o
 PROCESS_THREADS = Metric("edgemon.process.threads", "{thread}", UPDOWN, "Threads of the daemon.")
 PROCESS_FILES = Metric("edgemon.process.descriptors", "{file_descriptor}", UPDOWN, "Open descriptors.")
 PROCESS_UPTIME = Metric("process.uptime", "s", GAUGE, "Time since the daemon started.")
+PROCESS_STARTS = Metric(
+    "edgemon.process.starts",
+    "{start}",
+    GAUGE,
+    "Starts of the daemon within the last hour, this one and those after a boot included.",
+)
 HTTP_REQUESTS = Metric("edgemon.http.requests", "{request}", COUNTER, "Requests answered.", ("code",))
 HTTP_CONNECTIONS = Metric("edgemon.http.connections", "{connection}", GAUGE, "Connections open.")
 CONFIG_SUCCESS = Metric(
@@ -228,6 +246,7 @@ ALL: tuple[Metric, ...] = (
     *(value for value in list(globals().values()) if isinstance(value, Metric)),
     *hardware.ALL,
     *inference.ALL,
+    *promises.ALL,
     *alerting.ALL,
     *ruled.ALL,
     *pushed.ALL,

@@ -15,8 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from bisect import bisect_right
@@ -25,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from edgemon import pushed
 from edgemon.almanac import Almanac, Anchor, Grade
 from edgemon.metric import Reading
+from edgemon.platforms.linux import UNSYNC
 
 log = logging.getLogger("edgemon.clock")
 
@@ -35,10 +34,9 @@ APART = 2 * SECOND
 """How far the receiver's clock may be from an anchor it has given: it tells whole seconds, and the way takes time."""
 FUTURE = 300 * SECOND
 """No sample is sent that is further ahead of the receiver's clock."""
-ASK, SELDOM = 30.0, 600.0
-"""Seconds between two questions to the kernel while it does not vouch for the clock, and once the receiver does."""
+ASK = 30.0
+"""Seconds between two questions to the kernel while it does not vouch for the clock."""
 SAYS = {Grade.NTP: "NTP", Grade.SERVER: "the receiver's clock", Grade.WALL: "nothing but the machine's clock"}
-UNSYNC = 0x40
 SYNCHRONISED = "/run/systemd/timesync/synchronized"
 BUILT = 1_780_000_000 * SECOND
 """May 2026: no clock that is right says less."""
@@ -56,11 +54,11 @@ def read() -> tuple[int, int]:
 
 
 def kernel() -> bool | None:
-    """Whether NTP keeps the wall clock; None where nobody says. Asked in a child: ctypes stays out of the daemon."""
-    command = [sys.executable, "-m", "edgemon.sources.timex"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-        child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True)
-        return not int(child.stdout) & UNSYNC
+    """Whether NTP keeps the wall clock; None where nobody says."""
+    from edgemon.sources.timex import status  # noqa: PLC0415 - ctypes, which the clock's sensor loads as well
+
+    with contextlib.suppress(OSError):
+        return not status()["status"] & UNSYNC
     return True if os.path.exists(SYNCHRONISED) else None
 
 
@@ -179,8 +177,7 @@ class Clock:
         last = self._almanac.last(self.boot)
         if last.grade is Grade.NTP and abs(self._offset - last.offset) <= STEP:
             return False
-        pause = SELDOM if last.grade is Grade.SERVER else ASK
-        if not stepped and self._asked is not None and at - self._asked < pause * SECOND:
+        if not stepped and self._asked is not None and at - self._asked < ASK * SECOND:
             return False
         self._asked = at
         return True

@@ -27,8 +27,8 @@ from edgemon.values import (
     HOST_PORT,
     LEVEL,
     NAME,
-    PATH,
     PRECISION,
+    RULES,
     About,
     Bytes,
     Each,
@@ -161,6 +161,11 @@ class Probe:
     effect: Annotated[
         float, Range(0.005, 10), About("smallest change of the inference time worth a verdict; 0.05 is 5 %")
     ] = 0.05
+    deadline: Annotated[
+        float,
+        Seconds(0, 600),
+        About("time within which production needs an answer: the share that is later is told; 0 is none"),
+    ] = 0.0
     peak: Annotated[
         Mapping[str, Annotated[float, Rate(1e6, 1e18)]],
         PRECISION,
@@ -182,7 +187,9 @@ class Rules:
     """The alert rules."""
 
     files: Annotated[
-        tuple[str, ...], Each(PATH), About("Prometheus rule files, such as [/etc/edgemon/rules/*.yml]; none if empty")
+        tuple[str, ...],
+        Each(RULES),
+        About("Prometheus rule files, such as [embedded:edgemon, /etc/edgemon/rules/*.yml]; none if empty"),
     ] = ()
     interval: Annotated[float, Seconds(1, 3600), About("time between two evaluations of a group that does not say")] = (
         15.0
@@ -219,7 +226,8 @@ class Config:
         Mapping[str, Annotated[float, Range(-1e18, 1e18)]],
         NAME,
         About(
-            "numbers for rules, by a name of yours: edgemon_threshold{name=…}, so that one rule file fits all devices"
+            "numbers for rules: edgemon_threshold{name=…}, so that one rule file fits all devices; those of the "
+            "shipped rules are listed in alerts/README.md, others are yours, for your own rules"
         ),
     ] = field(default_factory=dict)
 

@@ -28,6 +28,7 @@ from edgemon.errors import ConfigError, SetupError
 from edgemon.lanes import Job, Lane
 from edgemon.metric import Reading
 from edgemon.platforms import discover
+from edgemon.presence import Accelerators, Starts
 from edgemon.probe.process import resident
 from edgemon.probing import Energy, Probing
 from edgemon.pushing import Pushing
@@ -102,6 +103,7 @@ class Daemon:
         """The parts that keep something in the state directory; they live as long as the daemon."""
         self._archive = Archive(state)
         self._cleanup.callback(self._archive.close)
+        self._accelerators, self._starts = Accelerators(self._archive), Starts(self._archive, self._root)
         energy = Energy(self._meter, self._briskly)
         self._probing = Probing(self._store, self._archive, self._root, state, energy, self._observe)
         self._notifying = Notifying(state, self._root)
@@ -183,6 +185,7 @@ class Daemon:
             self._collector.sweep()
         self._store.put("edgemon.self", self._own())
         snapshot = self._store.commit()
+        self._store.put("edgemon.presence", self._accelerators.see(snapshot))
         self._probing.see(snapshot)
         self._ruling.see(snapshot)
         self._pushing.see(snapshot)
@@ -221,7 +224,8 @@ class Daemon:
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
-        for one in (self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling, self._pushing):
+        parts = (self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling)
+        for one in (*parts, self._starts, self._pushing):
             yield from one.readings()
 
     def end(self) -> None:
@@ -251,6 +255,7 @@ class Daemon:
         self.config, self._accepted, self._read_at = config, True, time.time()
         logging.getLogger("edgemon").setLevel(config.log_level.upper())
         self._plan()
+        self._accelerators.forget()
         log.info("configuration reloaded: probes %s", ", ".join(config.probes) or "none")
 
     def _stop(self) -> None:

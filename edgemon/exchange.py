@@ -64,6 +64,9 @@ def wrong(one: Any) -> list[str]:
     problems += [] if one.get("joules") is None or _positive(one["joules"]) else ["joules: must be a number above 0"]
     problems += [] if _conditions(one.get("conditions")) else ["conditions: are not what edgemon writes"]
     problems += [] if _texts(one.get("kernels", {})) else ["kernels: must be a mapping of texts"]
+    phases = one.get("phases", {})
+    fits = isinstance(phases, dict) and all(_positive(value) for value in phases.values())
+    problems += [] if fits else ["phases: must be a mapping of numbers above 0, in seconds"]
     if not problems and fingerprint(one["key"]) != one["fingerprint"]:
         problems.append("fingerprint: does not belong to key; the file was changed by hand")
     return problems

@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgemon import config, inference
+from edgemon import config, inference, promises
 from edgemon.judge import diagnosis
 from edgemon.judge.baseline import Baseline
 from edgemon.judge.diagnosis import Cause
 from edgemon.judge.statistics import bounds, enough, median, quantile
 from edgemon.judge.validity import Grade, Validity
 from edgemon.judge.verdict import CAUSES, State, Verdict
-from edgemon.metric import Reading
+from edgemon.metric import Metric, Reading
 from edgemon.probe.result import Outcome, Result
 
 PERCENTILES = {"50": 0.50, "90": 0.90, "95": 0.95, "99": 0.99}
@@ -57,6 +57,7 @@ def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bo
     for phase, seconds in phases.items():
         yield inference.PROBE_DURATION(seconds, name, phase)
     yield from _latencies(name, sorted(result.latencies))
+    yield from _deadline(name, result.latencies, probe.deadline)
     yield inference.PROBE_RUN_DELAY(result.run_delay, name)
     yield inference.PROBE_STEAL(result.witnesses.get("steal"), name)
     for kernel, seconds in result.kernels.items():
@@ -99,6 +100,18 @@ def _latencies(name: str, ordered: Sequence[float]) -> Iterator[Reading]:
     yield inference.PROBE_SAMPLES(len(ordered), name)
 
 
+def _deadline(name: str, latencies: Sequence[float], deadline: float) -> Iterator[Reading]:
+    """What an inference may take, where somebody said so, and the share of those that took longer."""
+    if deadline:
+        yield promises.DEADLINE(deadline, name)
+        yield promises.DEADLINE_MISSED(late(latencies, deadline), name)
+
+
+def late(latencies: Sequence[float], deadline: float) -> float | None:
+    """The share of inferences that took longer than the deadline; None without either."""
+    return sum(one > deadline for one in latencies) / len(latencies) if deadline and latencies else None
+
+
 def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
     """What the verdict and its baseline say."""
     for state in State:
@@ -106,8 +119,9 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
     for cause in CAUSES:
         if cause == finding.verdict.cause:
             yield inference.PROBE_CAUSE(1.0, name, cause, "")
-    for one in finding.causes:
+    for rank, one in enumerate(finding.causes, 1):
         yield inference.PROBE_CAUSE(1.0, name, one.name, one.strength.value)
+        yield promises.CAUSE_RANK(rank, name, one.name, one.strength.value)
     yield from _changes(finding.verdict, name, "pinned" if finding.baseline else "rolling")
     yield inference.PROBE_RELATIVE(finding.verdict.relative, name)
     for kernel, slowdown in finding.verdict.references.items():
@@ -118,23 +132,35 @@ def verdict_readings(finding: Finding, name: str) -> Iterator[Reading]:
         for reason in finding.validity.reasons:
             yield inference.PROBE_DOUBT(1.0, name, reason)
     if finding.baseline:
-        yield inference.PROBE_BASELINE(finding.baseline.median, name)
-        yield inference.PROBE_BASELINE_ENERGY(finding.baseline.joules, name)
-        yield inference.PROBE_BASELINE_AT(finding.baseline.at, name)
+        yield from _past(finding.baseline, name)
+
+
+def _past(baseline: Baseline, name: str) -> Iterator[Reading]:
+    """What a pinned baseline holds."""
+    yield inference.PROBE_BASELINE(baseline.median, name)
+    yield inference.PROBE_BASELINE_ENERGY(baseline.joules, name)
+    yield inference.PROBE_BASELINE_AT(baseline.at, name)
+    for phase, seconds in baseline.phases.items():
+        yield promises.BASELINE_PHASE(seconds, name, phase)
 
 
 def _changes(verdict: Verdict, name: str, against: str) -> Iterator[Reading]:
     """How the probe changed against its baseline, against itself, and over the last change of its fingerprint."""
     yield inference.PROBE_SLOWDOWN(verdict.slowdown, name, against)
+    yield from _bounds(verdict.low, verdict.high, promises.SLOWDOWN_BOUND, name, against)
     if verdict.drift and against == "pinned":
         yield inference.PROBE_SLOWDOWN(verdict.drift.ratio, name, "rolling")
     if verdict.turn:
         yield inference.PROBE_EPOCH_AT(verdict.turn.since, name)
         yield inference.PROBE_EPOCH_CHANGE(verdict.turn.change.ratio, name)
-        low, high = verdict.turn.change.low, verdict.turn.change.high
-        if 0 < low <= high < math.inf:  # samples that are too few have no bounds
-            yield inference.PROBE_EPOCH_BOUND(low, name, "low")
-            yield inference.PROBE_EPOCH_BOUND(high, name, "high")
+        yield from _bounds(verdict.turn.change.low, verdict.turn.change.high, inference.PROBE_EPOCH_BOUND, name)
+
+
+def _bounds(low: float | None, high: float | None, metric: Metric, *labels: str) -> Iterator[Reading]:
+    """Both bounds of a change; samples that are too few have none."""
+    if low and high and 0 < low <= high < math.inf:
+        yield metric(low, *labels, "low")
+        yield metric(high, *labels, "high")
 
 
 def sentence(finding: Finding) -> str:

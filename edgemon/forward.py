@@ -108,7 +108,7 @@ class Forwarder:
         self._aside: Entry | None = None
         self._succeeded: float | None = None
         self._took: float | None = None
-        self._began = 0.0
+        self._began, self._known = 0.0, False
         self.sending, self.keeping = Turns("pushing", self.turn, now), Turns("spooling", spool.keep, now)
 
     def start(self) -> None:
@@ -118,7 +118,7 @@ class Forwarder:
 
     def anew(self) -> None:
         """The receiver may be another: what is known of how it did no longer counts."""
-        self._rests = {signal: Rest(self._now()) for signal in SIGNALS}
+        self._rests, self._known = {signal: Rest(self._now()) for signal in SIGNALS}, False
         self.sending.hurry()
 
     def put(self, batch: Batch) -> None:
@@ -139,7 +139,7 @@ class Forwarder:
         self._began, now = time.thread_time(), self._now()
         ready = {signal for signal, rest in self._rests.items() if rest.again <= now}
         pauses = [rest.again - now for rest in self._rests.values() if rest.again > now]
-        if ready and self._clock.grade is Grade.NONE:
+        if ready and (self._clock.grade is Grade.NONE or not self._known):
             return self._knock(ready)
         for choose in (self._live, self._stored):
             found = choose(ready)
@@ -189,14 +189,14 @@ class Forwarder:
         return entry
 
     def _knock(self, ready: set[str]) -> float:
-        """Ask the receiver for its time with an empty request, before anything is sent that needs it."""
+        """Ask the receiver for its time with an empty request: before the first batch, and while none can be sent."""
         entry = self._spool.live(ready) or self._spool.stored(ready)
         if not entry:
             return IDLE
         answer = self._ask(entry.batch.signal, b"")
-        if self._clock.grade is Grade.NONE:
+        self._known = answer.date is not None or answer.outcome != "retry" or answer.detail.startswith("status ")
+        if self._clock.grade is Grade.NONE or not self._known:
             self._leave_alone(entry.batch.signal, answer)
-            return FIRST
         return 0.0
 
     def _hand_over(self, entry: Entry, stored: bool) -> float:

@@ -27,6 +27,13 @@ ACCELERATOR_INFO = Metric(
     "An accelerator that is present.",
     (*ACCELERATOR, "hw.vendor", "hw.model", "hw.driver_version", "hw.firmware_version"),
 )
+ACCELERATOR_PRESENT = Metric(
+    "edgemon.accelerator.present",
+    "",
+    GAUGE,
+    "1 while an accelerator is here, 0 for one that is not and was within the last seven days, over restarts too.",
+    ACCELERATOR,
+)
 UTILIZATION = Metric("edgemon.accelerator.utilization", "1", GAUGE, "Share of time it worked.", ACCELERATOR)
 BUSY_TIME = Metric("edgemon.accelerator.busy.time", "s", COUNTER, "Time it worked.", ACCELERATOR)
 MEMORY_USAGE = Metric("edgemon.accelerator.memory.usage", "By", UPDOWN, "Memory in use.", ACCELERATOR)

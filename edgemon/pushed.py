@@ -45,7 +45,11 @@ DAMAGED = Metric(
 )
 WRITTEN = Metric("edgemon.otlp.buffer.written", "By", COUNTER, "Bytes written to the buffer's files.")
 REQUESTS = Metric(
-    "edgemon.otlp.requests", "{request}", COUNTER, "Requests to the receiver by how they ended.", ("outcome",)
+    "edgemon.otlp.requests",
+    "{request}",
+    COUNTER,
+    "Requests to the receiver by how they ended; an empty one before the first asks for its time.",
+    ("outcome",),
 )
 LAST_SUCCESS = Metric(
     "edgemon.otlp.last_success.timestamp", "s", GAUGE, "When the receiver last took a batch, Unix time."

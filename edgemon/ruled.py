@@ -35,7 +35,7 @@ THRESHOLD = Metric(
     "edgemon.threshold",
     "",
     GAUGE,
-    "A threshold of the configuration, for rules that are the same everywhere.",
+    "A number that rules compare with, so that they are the same everywhere: as configured, or the default.",
     ("name",),
 )
 

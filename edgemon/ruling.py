@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from edgemon import config, ruled
+from edgemon import config, ruled, thresholds
 from edgemon.alerts import api, rules
 from edgemon.alerts.alert import Alert, State
 from edgemon.alerts.engine import Engine, Evaluation
@@ -33,7 +33,7 @@ class Ruling:
     def __init__(self, store: Store, root: Root, state: str, announce: Announce) -> None:
         self.lane = Lane("rules")
         self._store, self._announce = store, announce
-        self._boot = (root.text("proc/sys/kernel/random/boot_id") or "").strip()
+        self._boot = (root.text("/proc/sys/kernel/random/boot_id") or "").strip()
         self._memory = Memory(state)
         self.engine = Engine(Samples())
         self._lock = threading.Lock()
@@ -45,7 +45,8 @@ class Ruling:
 
     def follow(self, settings: config.Config) -> None:
         """Evaluate what a configuration says; rules that cannot be read leave those before in force."""
-        self._store.put("edgemon.thresholds", [ruled.THRESHOLD(at, name) for name, at in settings.thresholds.items()])
+        numbers = thresholds.effective(settings.thresholds)
+        self._store.put("edgemon.thresholds", [ruled.THRESHOLD(at, name) for name, at in numbers.items()])
         try:
             groups = rules.load(settings.rules.files)
             self._accepted = True

@@ -37,6 +37,7 @@ from edgemon.errors import ConfigError
 from edgemon.fitting import problem, runtime_of
 from edgemon.otel import beneath, missing
 from edgemon.plugins import installed
+from edgemon.thresholds import problems as out_of_bounds
 from edgemon.values import (
     About,
     Arguments,
@@ -92,7 +93,8 @@ def validate(data: object, where: str = "configuration") -> Config:
             [f"{where}: {problem}" for problem in map(_explain, error.errors(include_url=False))]
         ) from None
     config: Config = rebuild(Config, model.model_dump(exclude_unset=True))
-    if problems := [f"{where}: {problem}" for problem in (*_dangling(config), *missing(config))]:
+    found = (*_dangling(config), *missing(config), *out_of_bounds(config.thresholds))
+    if problems := [f"{where}: {problem}" for problem in found]:
         raise ConfigError(problems)
     return config
 

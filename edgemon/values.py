@@ -235,6 +235,7 @@ HOST_PORT = Address(
 )
 NAME = Text(r"[a-z][a-z0-9_-]{0,62}", "a name of a-z, 0-9, _ and -, starting with a letter, up to 63 characters")
 PATH = Text(r"/[^\0]*", "an absolute path")
+RULES = Text(r"/[^\0]*|embedded:edgemon", "an absolute path, or embedded:edgemon for the rules that come with edgemon")
 CORES = Cores(r"\d{1,4}(-\d{1,4})?", "the number of a CPU or a range such as 4-7")
 PRECISION = Text(
     r"float(64|32|16|8e4m3fn|8e5m2|4e2m1)|bfloat16|u?int(4|8|16|32)",

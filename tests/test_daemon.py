@@ -21,6 +21,7 @@ from tests.test_archive import apart
 
 QUICK: dict[str, Any] = {
     "model": "/simulated", "runtime": "fake", "interval": "1s", "idle": 0, "samples": 3, "seconds": "100ms",
+    "scheduling": "normal",  # it has a second, beside the other tests
     "options": {"work": 20},
 }  # fmt: skip
 """A probe that takes a fifth of a second."""

@@ -171,15 +171,21 @@ def test_the_daemon_names_thermal_throttling_on_the_page_in_the_metrics_and_in_t
         assert "thermal_throttling: soc/cap slowed down (thermal)" in daemon.log()
 
 
+AS_NICE = """
+if os.path.exists("/proc/self/autogroup"):
+    open("/proc/self/autogroup", "w").write("19")
+"""
+
+
 @contextmanager
 def neighbours(cpu: int, count: int) -> Iterator[None]:
     """Processes as nice as a probe's worker that keep one CPU busy; until the block ends this thread is there too.
 
-    Each is a session of its own: a kernel that groups tasks by session (autogroup) otherwise gives this session's share
-    of the CPU to whatever else the tests run, and next to nothing to what is nice in it.
+    Each is a session of its own, as nice as a worker's: a kernel that groups tasks by session (autogroup) otherwise
+    gives this session's share of the CPU to whatever else the tests run, and next to nothing to what is nice in it.
     """
     before = os.sched_getaffinity(0)
-    code = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nos.nice(19)\nprint(flush=True)\nwhile True: pass"
+    code = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nos.nice(19)\n{AS_NICE}\nprint(flush=True)\nwhile True: pass"
     command = [sys.executable, "-c", code]
     busy = [subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) for _ in range(count)]
     try:

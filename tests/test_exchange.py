@@ -19,7 +19,7 @@ KEY = {"device": "board", "model": "abc"}
 TENSOR = {"name": "y", "dtype": "float32", "shape": [1], "sha256": "0", "values": [1.0]}
 GOOD = Baseline(
     "detector", fingerprint(KEY), KEY, (0.01, 0.011, 0.012), {"CPUExecutionProvider": 1.0}, ((TENSOR,),), 1.0,
-    {"compute": (0.001, 0.001, 0.001)}, {"compute": "sha256"},
+    {"compute": (0.001, 0.001, 0.001)}, {"compute": "sha256"}, phases={"load": 0.5, "first": 0.02},
 )  # fmt: skip
 
 
@@ -54,6 +54,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         ({"references": {"compute": [0.1]}}, "references"),
         ({"references": [1]}, "references"),
         ({"key": {"device": 1}}, "key"),
+        ({"phases": {"load": 0}}, "phases"),
+        ({"phases": [1]}, "phases"),
         ({"key": {"device": "another"}}, "fingerprint"),
         ({"probe": None}, "probe"),
         ({"golden": [[{"name": "y"}]]}, "golden"),

@@ -14,13 +14,27 @@ import edgemon
 
 HOME = Path(edgemon.__file__).parent
 LAYERS = (
-    ("errors", "digest", "database", "__init__", "plugins", "logs", "windows", "probe", "judge", "anatomy", "sketch"),
+    (
+        "errors",
+        "digest",
+        "database",
+        "__init__",
+        "plugins",
+        "logs",
+        "windows",
+        "probe",
+        "judge",
+        "anatomy",
+        "sketch",
+        "thresholds",
+    ),
     ("metric", "wire", "document", "web"),
     (
         "hardware",
         "inference",
         "alerting",
         "ruled",
+        "promises",
         "pushed",
         "values",
         "sysfs",
@@ -48,7 +62,7 @@ LAYERS = (
     ("judge.case",),
     ("judge.accelerator", "judge.contention", "judge.software", "judge.speed"),
     ("judge.diagnosis",),
-    ("finding", "mask", "schedule", "watch", "residence"),
+    ("finding", "mask", "schedule", "watch", "residence", "presence"),
     ("report",),
     ("prober",),
     ("survey", "sinks", "record", "inventory", "probing", "ruling"),

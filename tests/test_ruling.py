@@ -30,7 +30,7 @@ groups:
   interval: 1s
   labels: {team: edge}
   rules:
-  - {record: "hot:twice", expr: edgemon_threshold * 2}
+  - {record: "hot:twice", expr: 'edgemon_threshold{name="hot"} * 2'}
   - alert: Hot
     expr: hot:twice > 100
     labels: {severity: page}
@@ -49,6 +49,8 @@ groups:
     annotations: {summary: 'It is {{ $value }}.'}
   - {alert: Later, expr: vector(7), for: 1h, keep_firing_for: 5m}
   - {alert: Never, expr: vector(1) > 5}
+  - {alert: Kept, expr: 'absent(two:again)', keep_firing_for: 1h}
+  - {record: "two:again", expr: vector(1)}
 - name: two
   limit: 5
   rules:
@@ -163,6 +165,10 @@ def test_a_start_whose_rules_cannot_be_read_forgets_nothing(tmp_path: Path) -> N
     assert {flip.state.value for flip in said} == {"firing"}
 
 
+def test_times_are_remembered_with_the_boot_they_are_of(tmp_path: Path) -> None:
+    assert ruling(tmp_path, list)._now().boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def test_the_daemon_fires_survives_being_killed_and_goes_on_pending(tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(FIXED)
     settings: dict[str, Any] = {
@@ -176,7 +182,9 @@ def test_the_daemon_fires_survives_being_killed_and_goes_on_pending(tmp_path: Pa
         assert 'edgemon_threshold{name="hot"} 80' in daemon.get("/metrics")[1]
         daemon.process.send_signal(signal.SIGKILL)
         daemon.process.wait()
-    assert {name: one["state"] for name, one in active.items()} == {"Always": "firing", "Later": "pending"}
+    assert {name: one["state"] for name, one in active.items()} == {
+        "Always": "firing", "Later": "pending", "Kept": "firing",
+    }  # fmt: skip
     with running(tmp_path, **settings) as daemon:
         again = {one["labels"]["alertname"]: one for one in alerts(daemon.url)}
     assert {name: one["activeAt"] for name, one in again.items()} == {
@@ -216,7 +224,9 @@ def timeless(value: Any) -> Any:
     """Without what differs from one evaluation to the next; the types of that stay."""
     if isinstance(value, dict):
         return {
-            key: type(one).__name__ if key in {"evaluationTime", "lastEvaluation", "activeAt"} else timeless(one)
+            key: type(one).__name__
+            if key in {"evaluationTime", "lastEvaluation", "activeAt", "keepFiringSince"}
+            else timeless(one)
             for key, one in value.items()
         }
     return [timeless(one) for one in value] if isinstance(value, list) else value
@@ -239,6 +249,7 @@ def test_alerts_and_rules_are_served_to_the_letter_as_prometheus_serves_them(tmp
     ):
         for url in (daemon.url, theirs):
             until(lambda url=url: evaluated(url))
+            until(lambda url=url: any("keepFiringSince" in one for one in alerts(url)))
         for path in (
             "/api/v1/alerts", "/api/v1/rules", "/api/v1/rules?type=alert", "/api/v1/rules?type=record",
             "/api/v1/rules?rule_name[]=Never&rule_name[]=Later", "/api/v1/rules?rule_group[]=two",

@@ -42,6 +42,8 @@ class Alert:
     told: bool = True
     doubtful_until: float = 0.0
     """After a restart: until then its absence says nothing, since sensors and probes have yet to speak."""
+    kept_wall: float = 0.0
+    """Unix time since when it only fires because it is kept firing."""
 
 
 class LimitError(ValueError):
@@ -120,9 +122,9 @@ class Machine:
         """One step of one alert; whether it flipped."""
         rule = self.rule
         if here:
-            alert.kept_at, alert.doubtful_until = None, 0.0
+            alert.kept_at, alert.kept_wall, alert.doubtful_until = None, 0.0, 0.0
         else:
-            kept = self._kept(alert, at)
+            kept = self._kept(alert, at, wall)
             if alert.state is State.PENDING and not kept:
                 del self.alerts[alert.labels]
                 return False
@@ -138,14 +140,14 @@ class Machine:
             return True
         return False
 
-    def _kept(self, alert: Alert, at: float) -> bool:
+    def _kept(self, alert: Alert, at: float, wall: float) -> bool:
         """Whether it goes on although the expression does not give it."""
         if at < alert.doubtful_until:
             return True
         if alert.state is not State.FIRING or not self.rule.keep:
             return False
         if alert.kept_at is None:
-            alert.kept_at = at
+            alert.kept_at, alert.kept_wall = at, wall
         return at - alert.kept_at < self.rule.keep
 
 

@@ -91,6 +91,7 @@ def _alert(alert: Alert) -> dict[str, Any]:
         "annotations": dict(alert.annotations),
         "state": alert.state.value,
         "activeAt": moment(alert.active_wall),
+        **({"keepFiringSince": moment(alert.kept_wall)} if alert.kept_wall else {}),
         "value": exponent(alert.value),
     }
 

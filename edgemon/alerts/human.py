@@ -180,6 +180,33 @@ def index(mapping: Value, name: Value) -> Value:
     return str(mapping.get(string(name), ""))
 
 
+def pattern(text: Value) -> re.Pattern[str]:
+    """A pattern of Go's regexp."""
+    from edgemon.alerts.promql.regex import PatternError, translate  # noqa: PLC0415 - for the few who match
+
+    try:
+        return re.compile(translate(string(text), dotall=False))
+    except PatternError as error:
+        raise MismatchError(f'the pattern "{text}" {error}') from None
+
+
+def matches(form: Value, text: Value) -> bool:
+    """Whether a pattern is found in a text."""
+    return pattern(form).search(string(text)) is not None
+
+
+def replaced(form: Value, replacement: Value, text: Value) -> str:
+    """Every match replaced; one of nothing right behind another is none in Go."""
+    from edgemon.alerts.promql.relabel import expand  # noqa: PLC0415
+
+    whole, parts, end, last = string(text), "", 0, -1
+    for found in pattern(form).finditer(whole):
+        if found.end() > found.start() or found.start() != last:
+            parts += whole[end : found.start()] + expand(string(replacement), found)
+            end = last = found.end()
+    return parts + whole[end:]
+
+
 MANY = 100
 # gt and ge are the opposites of le and lt, as in Go, so that NaN is greater than everything
 FUNCTIONS: Mapping[str, tuple[Callable[..., Value], int, int]] = {
@@ -193,6 +220,8 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Value], int, int]] = {
     "toUpper": (lambda value: string(value).upper(), 1, 1),
     "toLower": (lambda value: string(value).lower(), 1, 1),
     "title": (title, 1, 1),
+    "match": (matches, 2, 2),
+    "reReplaceAll": (replaced, 3, 3),
     "eq": (equal, 2, MANY),
     "ne": (unequal, 2, 2),
     "lt": (less, 2, 2),

@@ -132,7 +132,7 @@ def plain(alert: Alert) -> dict[str, Any]:
         "labels": dict(alert.labels), "annotations": dict(alert.annotations), "value": str(alert.value),
         "state": alert.state.value, "active_at": alert.active_at, "kept_at": alert.kept_at,
         "resolved_at": alert.resolved_at, "active_wall": alert.active_wall, "began": alert.began, "ended": alert.ended,
-        "told": alert.told,
+        "told": alert.told, "kept_wall": alert.kept_wall,
     }  # fmt: skip
 
 
@@ -160,4 +160,5 @@ def restored(data: Mapping[str, Any], then: Moment, now: Moment) -> Alert | None
         float(data["ended"]),
         bool(data["told"]),
         now.at + GRACE if state is not State.INACTIVE else 0.0,
+        float(data["kept_wall"]),
     )

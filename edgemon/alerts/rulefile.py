@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from edgemon import document
-from edgemon.alerts import template
+from edgemon.alerts import embedded, template
 from edgemon.alerts.expansion import RefusedError
 from edgemon.alerts.promql import parse
 from edgemon.alerts.promql.complain import tree
@@ -65,7 +65,7 @@ class Reader:
     def read(self) -> Reader:
         """Read it."""
         try:
-            data = document.read(self.path, Loader, "a rule file")
+            data = document.read(embedded.located(self.path), Loader, "a rule file")
         except ConfigError as error:
             self.problems += error.problems
             return self

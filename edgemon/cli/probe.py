@@ -17,7 +17,7 @@ from edgemon.archive import Archive
 from edgemon.collect import Collector
 from edgemon.energy import Meter
 from edgemon.errors import ConfigError
-from edgemon.finding import Finding
+from edgemon.finding import Finding, late
 from edgemon.gates import Pressure, View, closed
 from edgemon.judge.epoch import ENOUGH
 from edgemon.judge.verdict import State
@@ -92,8 +92,10 @@ def eyes(root: Root, settings: config.Config, store: Store, meter: Meter) -> Cal
 
 
 def used(prober: Prober, finding: Finding) -> list[tuple[str, str]]:
-    """What the model is made of, and how well the device was used."""
-    return efficiency.rows(finding.result, prober.probe, prober.device())
+    """How the deadline was kept, what the model is made of, and how well the device was used."""
+    missed = late(finding.result.latencies, prober.probe.deadline)
+    row = ("deadline", f"{prober.probe.deadline * 1000:g} ms, missed by {missed:.1%}") if missed is not None else None
+    return [*([row] if row else []), *efficiency.rows(finding.result, prober.probe, prober.device())]
 
 
 def rounds(prober: Prober, count: int, record: bool = False, faults: bool = False) -> list[Finding]:

@@ -1,8 +1,10 @@
-"""The verbs of `edgemon rules` that read rule files: check, list and test."""
+"""The verbs of `edgemon rules` that read rule files: check, list, test and runbook."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ CHECK = """Check rule files. Says of each rule whether it works on the device an
 the latter, and why."""
 LIST = "List the rules of the configuration, or of these files."
 TEST = """Run promtool's rule unit tests (`promtool test rules`) on the device's engine."""
+RUNBOOK = """Print the runbook of an alert that comes with edgemon: what it means, how to confirm it, what to do."""
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,6 +32,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         verb.set_defaults(perform=run)
         if name == "list":
             cli.configured(verb)
+    verb = verbs.add_parser("runbook", help="print the runbook of an alert", description=RUNBOOK)
+    verb.add_argument("alert", metavar="ALERT", help="such as EdgemonThrottled")
+    verb.set_defaults(perform=runbook)
 
 
 def check(chosen: argparse.Namespace) -> int:
@@ -94,6 +100,20 @@ def test(chosen: argparse.Namespace) -> int:
         failed = failed or bool(problems)
         print("\n\n".join(["  FAILED:\n" + problems[0], *problems[1:]]) + "\n" if problems else "  SUCCESS\n")
     return int(failed)
+
+
+def runbook(chosen: argparse.Namespace) -> int:
+    """Print a runbook."""
+    from edgemon.alerts import embedded  # noqa: PLC0415
+
+    names = sorted(one.removesuffix(".md") for one in os.listdir(embedded.within("runbooks")))
+    if chosen.alert not in names:
+        close = difflib.get_close_matches(chosen.alert, names, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+        raise ConfigError([f"there is no runbook of {chosen.alert}; {hint}"])
+    with open(embedded.within(f"runbooks/{chosen.alert}.md"), encoding="utf-8") as file:
+        print(file.read(), end="")
+    return 0
 
 
 def _failures(path: str) -> list[str]:

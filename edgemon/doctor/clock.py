@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgemon.doctor import NOTE, OK, WARNING, Finding, Group, Patient
+from edgemon.platforms.linux import UNSYNC
 from edgemon.sysfs import Root
 
-UNSYNC = 0x40
-"""STA_UNSYNC of linux/timex.h: nobody disciplines the clock, or nobody has for too long."""
 SERVICES = {
     "chrony": ("/run/chrony",),
     "ntpd": ("/run/ntpd.pid", "/run/ntpsec"),

@@ -43,8 +43,8 @@ class Baseline:
     """`key` is what the fingerprint was made of, `rounds` seconds per inference, `golden` the outputs per seed.
 
     `references` are seconds per call of the reference kernels in the same rounds, `kernels` what these were, and
-    `joules` the net energy of an inference, where that was metered; `conditions` are what the device was like then,
-    None if nobody looked.
+    `joules` the net energy of an inference, where that was metered; `phases` are the median seconds of import, load,
+    first and idle_start; `conditions` are what the device was like then, None if nobody looked.
     """
 
     probe: str
@@ -58,6 +58,7 @@ class Baseline:
     kernels: Mapping[str, str] = field(default_factory=dict)
     joules: float | None = None
     conditions: Conditions | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
@@ -147,7 +148,19 @@ def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
         references={name: tuple(result.kernels[name] for result in results) for name in names},
         kernels={name: last.facts.get("kernels", {}).get(name, "") for name in names},
         conditions=conditions(results),
+        phases=phases(results),
     )
+
+
+def phases(results: Sequence[Result]) -> dict[str, float]:
+    """Median seconds of what comes before and after the steady inferences; of an endpoint also of its connection."""
+    found: dict[str, list[float]] = {}
+    for one in results:
+        own = {"import": one.import_seconds, "load": one.load_seconds, "first": one.first_seconds}
+        for name, seconds in {**own, "idle_start": one.idle_seconds, **one.phases}.items():
+            if seconds:
+                found.setdefault(name, []).append(seconds)
+    return {name: median(values) for name, values in found.items()}
 
 
 def conditions(results: Sequence[Result]) -> Conditions | None:

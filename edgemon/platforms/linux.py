@@ -246,6 +246,20 @@ def filesystems(root: Root) -> Iterator[Reading]:
             yield catalog.FILESYSTEM_USAGE(max(0, total - used - free), *labels, "reserved")
 
 
+UNSYNC = 0x40
+"""STA_UNSYNC of linux/timex.h: nobody disciplines the clock, or nobody has for too long."""
+
+
+def clock(root: Root) -> Iterator[Reading]:
+    """adjtimex(2), the kernel's own word, µs; a sandbox that protects the clock denies it."""
+    said = root.call("edgemon.sources.timex.status")
+    if isinstance(said, dict) and isinstance(said.get("status"), int):
+        yield catalog.CLOCK_SYNCHRONIZED(float(not said["status"] & UNSYNC))
+        most = said.get("maximum_error_us")
+        if isinstance(most, int):
+            yield catalog.CLOCK_ERROR(most / 1e6)
+
+
 PLATFORM = Platform(
     "linux",
     detect,
@@ -261,6 +275,10 @@ PLATFORM = Platform(
         Sensor("links", links, every=5),
         Sensor("filesystems", filesystems, every=10),
         Sensor("uptime", uptime),
+        Sensor("clock", clock, every=30),
     ),
-    {"pressure absent": "the kernel tells no pressure: boot with psi=1 (Raspberry Pi: in cmdline.txt; CONFIG_PSI)"},
+    {
+        "pressure absent": "the kernel tells no pressure: boot with psi=1 (Raspberry Pi: in cmdline.txt; CONFIG_PSI)",
+        "clock denied": "adjtimex(2) is forbidden here: leave ProtectClock= out of the service",
+    },
 )

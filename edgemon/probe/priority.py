@@ -35,6 +35,7 @@ def step_back(request: Request) -> None:
     _write("/proc/self/oom_score_adj", "1000")
     if request.scheduling != NORMAL:
         os.nice(19)
+        _fall_behind_other_sessions()
     if request.scheduling == IDLE:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -69,6 +70,16 @@ def _keep_to(cpus: list[str]) -> None:
         listed = ", ".join(map(str, here[:16])) + (", …" if here[16:] else "")
         raise ValueError(f"cpus: {missing[0]} is not a CPU this may run on; those are {listed}")
     os.sched_setaffinity(0, numbers(cpus))
+
+
+def _fall_behind_other_sessions() -> None:
+    """Be as nice as a session as among its own tasks.
+
+    Where the kernel groups tasks by session (CONFIG_SCHED_AUTOGROUP, `man 7 sched`), a nice value
+    counts within a session alone, and a worker has one of its own: it would get as much CPU as all of production's.
+    """
+    if os.getsid(0) == os.getpid():
+        _write("/proc/self/autogroup", "19")
 
 
 def _call_the_kernel(behind: bool) -> None:

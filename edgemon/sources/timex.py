@@ -1,10 +1,9 @@
-"""adjtimex(2): what the kernel itself says of the wall clock; by ctypes, which commands may load, the daemon not."""
+"""adjtimex(2): what the kernel itself says of the wall clock; by ctypes, which the daemon loads with it (0.2 MB)."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import sys
 
 
 class Timex(ctypes.Structure):
@@ -28,7 +27,3 @@ def status() -> dict[str, int]:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return {"status": said.status, "maximum_error_us": said.maximum, "estimated_error_us": said.estimated}
-
-
-if __name__ == "__main__":  # for the daemon, which asks in a child: clock.kernel
-    sys.stdout.write(f"{status()['status']}\n")

@@ -75,7 +75,7 @@ def test_the_daemon_follows_its_receivers_and_exports_how_they_do(tmp_path: Path
     notify = {"webhooks": {"pager": {"url": server.url}}, "alertmanagers": {"site": {"url": server.url}}}
     queued, lane = 'edgemon_notifications_queued{notifier="webhook/pager"}', "notifying webhook/pager"
     with running(tmp_path, probes={}, sensors=BRISK) as daemon:
-        assert not [name for name in series(daemon) if "notif" in name]
+        assert not [name for name in series(daemon) if "_notif" in name]
         threads = []
         for _ in range(3):
             reload(daemon, probes={}, sensors=BRISK, notify=notify)

@@ -62,6 +62,10 @@ TEMPLATES = (
     '{{ index $labels "i" }}',
     '{{ printf "%s" $labels }}', '{{ printf "%5d|%-5d|%05d|%+d|%x" 42 42 42 42 42 }}',
     "{{ $labels.n | humanizeDuration }}",
+    '{{ reReplaceAll "(.)(.*)-" "$2${1}-$3$$ " "ab-cd-ef" }}{{ reReplaceAll "x*" "-" "abxxd" }}',
+    '{{ reReplaceAll "(?P<host>[^:]+):.*" "${host}" "edge.local:9100" }}{{ "a1" | reReplaceAll "[a-z]" "" }}',
+    '{{ match "^a.c$" "abc" }}{{ match "b" $labels.i }}{{ if match "a|b" $labels.i }}C{{ end }}',
+    '{{ match "a.b" "a\\nb" }}',
     "{{ 1.5e3 }}{{ 1e21 }}{{ 1e20 }}{{ 100000.0 }}", "{{ humanizeDuration $value }}",
 )  # fmt: skip
 SCOPE = Scope({"i": "a", "n": "12345"}, 0.0, {"site": "oslo"}, "http://edge")
@@ -109,6 +113,7 @@ def test_hundreds_of_templates_and_values_are_expanded_to_the_same_text_as_by_pr
         ("{{ humanize }}", "1:4: wrong number of args for humanize: want 1 got 0"),
         ("{{ $x := 1 }}", "1:4: $x is not here; there are $labels.NAME, $value and $externalLabels.NAME"),
         ("{{ gt $value 5 }}", "incompatible types for comparison"),
+        ('{{ match "(?=a)" $labels.i }}', 'the pattern "(?=a)" has (?=a, which RE2 or the device does not know'),
         ("{{ if false }}{{ toUpper $value }}{{ end }}", "wrong type for value; expected string; got float64"),
     ],
 )

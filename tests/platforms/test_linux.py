@@ -219,3 +219,24 @@ def test_this_machine_is_read_as_psutil_reads_it() -> None:
 def test_this_machine_has_no_two_readings_of_the_same_series() -> None:
     readings = devices.sweep(devices.Captured("/"), linux.PLATFORM)
     assert len({(reading.metric.name, reading.labels) for reading in readings}) == len(readings) > 10
+
+
+@pytest.mark.parametrize(("status", "synchronised"), [(0x2001, 1.0), (0x40, 0.0), (0x2041, 0.0)])
+def test_the_kernel_says_whether_the_clock_is_synchronised(tmp_path: Path, status: int, synchronised: float) -> None:
+    root = Answering(str(tmp_path))
+    root.answers = {"edgemon.sources.timex.status": {"status": status, "maximum_error_us": 16000}}
+    found = {reading.metric: reading.value for reading in linux.clock(root)}
+    assert found == {catalog.CLOCK_SYNCHRONIZED: synchronised, catalog.CLOCK_ERROR: 0.016}
+
+
+def test_where_the_kernel_does_not_say_nothing_is_said_of_the_clock(tmp_path: Path) -> None:
+    root = Answering(str(tmp_path))
+    answers: tuple[object, ...] = (PermissionError(errno.EPERM, "not permitted"), None, {})
+    for answer in answers:
+        root.answers = {"edgemon.sources.timex.status": answer}
+        assert list(linux.clock(root)) == []
+    assert root.errors == {"EPERM": 1}
+
+
+def test_this_machine_says_it() -> None:
+    assert [reading.metric for reading in linux.clock(Root())] == [catalog.CLOCK_SYNCHRONIZED, catalog.CLOCK_ERROR]

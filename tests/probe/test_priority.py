@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,35 @@ from edgemon.probe.result import Outcome
 from tests.probe import SPIN, ask, eventually, running
 
 IOPRIO_GET = {251: 252, 30: 31, 314: 315, 289: 290}
+
+
+def session(pid: int) -> int | None:
+    """How nice the process' session is to other sessions, None where this kernel does not group tasks by session."""
+    file = Path(f"/proc/{pid}/autogroup")
+    return int(file.read_text().split()[-1]) if file.exists() and file.read_text() else None
+
+
+@pytest.mark.skipif(session(os.getpid()) is None, reason="this kernel does not group tasks by session")
+def test_a_worker_yields_to_a_session_that_is_not_nice() -> None:
+    """Beside one busy process of another session on the same core it gets little; by its nice value alone, half."""
+    cpu = max(os.sched_getaffinity(0))
+    code = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nprint(flush=True)\nwhile True: pass"
+    with running(ask(options=SPIN, timeout=60.0, cpus=[str(cpu)])) as run:
+        assert eventually(lambda: run.worker.cpu_times().user > 0.3)
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as busy:
+            try:
+                assert busy.stdout
+                busy.stdout.readline()
+                before, began = spent(run.worker.pid), spent(busy.pid)
+                assert eventually(lambda: spent(busy.pid) > began + 0.5)
+                assert spent(run.worker.pid) - before < 0.2 * (spent(busy.pid) - began)
+            finally:
+                busy.kill()
+
+
+def spent(pid: int) -> float:
+    """Seconds of CPU the process' first thread has had."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 @pytest.mark.parametrize(
@@ -31,6 +63,7 @@ def test_the_kernel_schedules_a_worker_as_told(scheduling: str, nice: int, polic
         assert eventually(lambda: run.worker.cpu_times().user > 0.3)
         assert run.worker.nice() == nice + os.nice(0)
         assert os.sched_getscheduler(pid) == policy
+        assert session(pid) in {nice, None}
         if number:
             assert ctypes.CDLL(None).syscall(IOPRIO_GET[number], 1, pid) >> 13 == disk >> 13
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from edgemon import pushed
@@ -28,12 +29,17 @@ class Clock:
 
 def batch(number: int, size: int = 400, grade: int = TELEMETRY, signal: str = "metrics", boot: str = BOOT) -> Batch:
     """A batch of its number, 10 s after the one before; like the next one but for a time and some values."""
-    at = number * 10 * SECOND
-    common, chance = random.Random(size).randbytes(size), random.Random(number)
-    payload = bytearray(struct.pack("<QQ", number, at) + common)
+    at, chance = number * 10 * SECOND, random.Random(number)
+    payload = bytearray(struct.pack("<QQ", number, at) + common(size))
     for _ in range(size // 40):
         payload[16 + chance.randrange(size)] ^= chance.randrange(256)
     return Batch(signal, grade, boot, at, at + 1, 1 + number % 7, bytes(payload))
+
+
+@lru_cache(maxsize=1000)
+def common(size: int) -> bytes:
+    """What batches of this size have in common."""
+    return random.Random(size).randbytes(size)
 
 
 def number_of(one: Batch) -> int:

@@ -57,9 +57,9 @@ class Level:
     opened: int = 0
 
 
-def translate(pattern: str) -> str:
-    """The pattern for `re.compile(...).fullmatch`, or PatternError."""
-    text = _Translator(pattern).run()
+def translate(pattern: str, dotall: bool = True) -> str:
+    """The pattern for `re.compile(...).fullmatch`, or PatternError; with `dotall` a dot takes a line's end as well."""
+    text = _Translator(pattern, dotall).run()
     try:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
@@ -68,9 +68,9 @@ def translate(pattern: str) -> str:
 
 
 class _Translator:
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, dotall: bool) -> None:
         self.text, self.at, self.out = pattern, 0, ""
-        self.levels = [Level()]
+        self.levels = [Level(dotall=dotall)]
         self.repeatable = False
 
     def run(self) -> str:

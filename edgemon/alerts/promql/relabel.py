@@ -23,7 +23,7 @@ def replacing(target: str, replacement: str, source: str, pattern: str) -> Chang
 
     def change(labels: Labels) -> Labels:
         found = match(label(labels, source))
-        return labels if found is None else _set(labels, target, _expand(replacement, found))
+        return labels if found is None else _set(labels, target, expand(replacement, found))
 
     return change
 
@@ -37,7 +37,7 @@ def _set(labels: Labels, name: str, value: str) -> Labels:
     return labelset({**dict(labels), name: value})
 
 
-def _expand(template: str, match: re.Match[str]) -> str:
+def expand(template: str, match: re.Match[str]) -> str:
     """`$1`, `${1}` and `$name` replaced as Go does: what names no group is empty, `$$` is a dollar."""
 
     def one(reference: re.Match[str]) -> str:
