@@ -40,12 +40,12 @@ class Dispatch:
             return
         from edgemon.sinks.otlp.client import Client  # noqa: PLC0415 - OpenTelemetry's messages
 
-        self._next = Client(settings)
         if self._forwarder and settings.buffer == self._buffer:
+            self._next = Client(settings)
             self._forwarder.anew()
             return
         self.stop(PATIENCE)
-        self._buffer = settings.buffer
+        self._buffer, self._next = settings.buffer, Client(settings)
         self._forwarder = self._made()
         self._forwarder.start()
 
@@ -59,6 +59,9 @@ class Dispatch:
         forwarder, self._forwarder = self._forwarder, None
         if forwarder:
             forwarder.stop(patience)
+        client, self._client, self._next = self._client, None, None
+        if client:
+            client.close()
 
     def lanes(self) -> list[Lane]:
         """The lanes that must move."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgemon.sinks.otlp.trace import Round
 
 IDLE = 60.0
-WAITING = 500
+WAITING = 100
 """Snapshots, rounds and flips that may wait to be encoded; of more the oldest are missed, and counted."""
 EARLY = 0.5
 """Share of the time between two sweeps by which one may come too early for a push: the nearest is taken."""

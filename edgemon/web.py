@@ -48,9 +48,9 @@ class ClosedError(ConnectionError):
 
 
 class Caller:
-    """Asks one server. `secure` is needed for https; it is called for each connection."""
+    """Asks one server. For https `secure` is called for each connection."""
 
-    def __init__(self, url: str, secure: Secure | None = None) -> None:
+    def __init__(self, url: str, secure: Secure) -> None:
         self._parts, self._secure = urlsplit(url), secure
         self._kept: socket.socket | None = None
         self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD)
@@ -115,7 +115,7 @@ def path(parts: SplitResult) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def connect(parts: SplitResult, end: float, secure: Secure | None) -> socket.socket:
+def connect(parts: SplitResult, end: float, secure: Secure) -> socket.socket:
     """A connection to the first address that takes one."""
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -128,7 +128,7 @@ def connect(parts: SplitResult, end: float, secure: Secure | None) -> socket.soc
         try:
             connection.settimeout(left(end))
             connection.connect(address)
-            return secure(connection, host) if secure and parts.scheme == "https" else connection
+            return secure(connection, host) if parts.scheme == "https" else connection
         except OSError as error:
             connection.close()
             problem = error
