@@ -155,7 +155,7 @@ def test_a_reload_begins_redirects_and_ends_it_and_no_secret_is_in_a_log_metric_
         serving({"": dated}) as server,
         running(tmp_path, probes={}, sensors=BRISK) as daemon,
     ):
-        assert not [name for name in series(daemon) if "otlp" in name]
+        assert not [name for name in series(daemon) if name.startswith("edgemon_otlp")]
         reload(daemon, **configured(tmp_path, busy, headers=headers))
         until(lambda: "wait, and are sent again: status 503: no ***" in daemon.log())
         assert busy.asked[-1].headers["authorization"] == "Bearer s3cr3t-token"
@@ -163,7 +163,7 @@ def test_a_reload_begins_redirects_and_ends_it_and_no_secret_is_in_a_log_metric_
         reload(daemon, **configured(tmp_path, server))
         until(lambda: points(server) and spans(server))
         reload(daemon, probes={}, sensors=BRISK)
-        until(lambda: not [name for name in series(daemon) if "otlp" in name])
+        until(lambda: not [name for name in series(daemon) if name.startswith("edgemon_otlp")])
         assert "s3cr3t" not in pages + daemon.log()
 
 
