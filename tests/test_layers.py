@@ -27,6 +27,7 @@ LAYERS = (
         "anatomy",
         "sketch",
         "thresholds",
+        "protobuf",
     ),
     ("metric", "wire", "document"),
     (

@@ -8,9 +8,10 @@ library. Standard library only, Python >= 3.8.
 import hashlib
 import mmap
 from contextlib import suppress
-from typing import Any, Callable, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple
 
 from edgemon.probe.witness import available, text
+from edgemon.protobuf import field
 
 COMPUTE, MEMORY = "compute", "memory"
 BLOCK = bytes(range(256)) * 64
@@ -88,32 +89,17 @@ def matmul(size: int, depth: int, weights: bytes) -> bytes:
     The protobuf is written by hand (onnx.proto, field numbers beside the names): the `onnx` package is a tool, which no
     device that runs models needs.
     """
-    shape = b"".join(_field(1, _field(1, size)) for _ in range(2))  # TensorShapeProto.dim.dim_value
-    kind = _field(1, _field(1, 1) + _field(2, shape))  # TypeProto.tensor_type: elem_type float, shape
+    shape = b"".join(field(1, field(1, size)) for _ in range(2))  # TensorShapeProto.dim.dim_value
+    kind = field(1, field(1, 1) + field(2, shape))  # TypeProto.tensor_type: elem_type float, shape
     names = ["x"] + ["y%d" % step for step in range(depth)]
     nodes = [
-        _field(1, _field(1, a.encode()) + _field(1, b"w") + _field(2, b.encode()) + _field(4, b"MatMul"))
+        field(1, field(1, a.encode()) + field(1, b"w") + field(2, b.encode()) + field(4, b"MatMul"))
         for a, b in zip(names, names[1:])
     ]
-    tensor = _field(1, size) + _field(1, size) + _field(2, 1) + _field(8, b"w") + _field(9, weights)
-    graph = b"".join(nodes) + _field(2, b"reference") + _field(5, tensor)
-    graph += _field(11, _field(1, b"x") + _field(2, kind)) + _field(12, _field(1, names[-1].encode()) + _field(2, kind))
-    return _field(1, 7) + _field(7, graph) + _field(8, _field(2, 13))  # ir_version, graph, opset_import.version
-
-
-def _field(number: int, value: Any) -> bytes:
-    """A field of a protobuf message: a varint, or bytes with their length."""
-    if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
-    return _varint(number << 3 | 2) + _varint(len(value)) + bytes(value)
-
-
-def _varint(value: int) -> bytes:
-    out: List[int] = []
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
+    tensor = field(1, size) + field(1, size) + field(2, 1) + field(8, b"w") + field(9, weights)
+    graph = b"".join(nodes) + field(2, b"reference") + field(5, tensor)
+    graph += field(11, field(1, b"x") + field(2, kind)) + field(12, field(1, names[-1].encode()) + field(2, kind))
+    return field(1, 7) + field(7, graph) + field(8, field(2, 13))  # ir_version, graph, opset_import.version
 
 
 def _buffer(size: int) -> memoryview:
