@@ -26,7 +26,7 @@ from edgemon.judge.diagnosis import diagnose
 from edgemon.judge.epoch import MOST, RECENT
 from edgemon.judge.joules import joules
 from edgemon.judge.validity import usable, validity
-from edgemon.judge.verdict import State, interval, judge
+from edgemon.judge.verdict import interval, judge
 from edgemon.metric import Distribution, Reading
 from edgemon.peaks import Device, device_of
 from edgemon.probe import supervisor
@@ -196,8 +196,8 @@ class Prober:
         recent = [one for one in rounds if one.fingerprint == mark][-RECENT:]
         now, before = self._conditions(result, mark)
         causes = diagnose(Case(result, verdict, baseline, key, recent, now, before))
-        if causes and not (verdict.state is State.FAILING and result.facts.get("runtime") in served.RUNTIMES):
-            verdict = replace(verdict, advice=causes[0].step)  # of an endpoint the stage it failed in says more
+        if causes:
+            verdict = replace(verdict, advice=causes[0].step)
         return Finding(result, key, mark, verdict, baseline, validity(result, baseline), causes)
 
     def _conditions(self, result: Result, mark: str) -> tuple[Conditions, Conditions]:
