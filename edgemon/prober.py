@@ -26,7 +26,7 @@ from edgemon.judge.diagnosis import diagnose
 from edgemon.judge.epoch import MOST, RECENT
 from edgemon.judge.joules import joules
 from edgemon.judge.validity import usable, validity
-from edgemon.judge.verdict import interval, judge
+from edgemon.judge.verdict import doubtful, interval, judge
 from edgemon.metric import Distribution, Reading
 from edgemon.peaks import Device, device_of
 from edgemon.probe import supervisor
@@ -181,6 +181,7 @@ class Prober:
             reference=outputs_of(other) if other else [],
             energy=METERED if self._meterable(record) and not asked.rate else 0.0,
             reference_inputs=other.key.get("inputs", "") if other else "",
+            fresh=self.finding is not None and doubtful(self.finding.verdict),
         )
 
     def judge(self, result: Result) -> Finding:
