@@ -134,9 +134,9 @@ def test_in_doubt_rounds_come_from_new_processes_although_the_worker_may_stay(
     found = [prober.run() for _ in range(6)]
     home.close()
     started, states = [one.result.started for one in found], [one.verdict.state for one in found]
-    assert started[0] == started[1] == started[2], "until there is a verdict the worker stays"
-    assert states[2] is State.UNDECIDED, "three rounds of one process are one"
-    assert len(set(started)) == 4
+    assert started[1] == started[2], "until there is a verdict the worker stays; the first run profiles, apart"
+    assert states[2] is State.UNDECIDED, "three rounds of two processes are two"
+    assert len(set(started)) == 5
 
 
 def test_a_slower_device_is_degraded(bench: Bench, baseline: Baseline, tmp_path: Path) -> None:
