@@ -149,9 +149,14 @@ def _read(outputs: List[Dict[str, Any]], rest: bytes) -> Iterator[Dict[str, Any]
         else:
             raw, rest = rest[:size], rest[size:]
             values = unpack(datatype, raw)
-        if len(values) != count(shape):
-            raise ValueError("output %s has the shape %s but %d values" % (name, shape, len(values)))
-        yield tensor(name, KINDS[datatype][1], shape, raw, telling(values))
+        yield plain(name, datatype, shape, raw, values)
+
+
+def plain(name: str, datatype: str, shape: Sequence[int], raw: bytes, values: List[Any]) -> Dict[str, Any]:
+    """The plain tensor of an output; ValueError when it has another number of values than its shape."""
+    if len(values) != count(shape):
+        raise ValueError("output %s has the shape %s but %d values" % (name, shape, len(values)))
+    return tensor(name, KINDS[datatype][1], shape, raw, telling(values))
 
 
 def telling(values: List[Any]) -> List[Any]:
