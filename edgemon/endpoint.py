@@ -50,7 +50,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """Keys and certificates for https and grpcs. Verification is always on; a private or self-signed authority is named in ca."""
+    """Keys and certificates for https and grpcs. Verification is always on; name a private authority in ca."""
 
     ca: Annotated[str, FILE, About("certificates to trust instead of the system's, PEM")] = ""
     certificate: Annotated[str, FILE, About("certificate of this client, PEM")] = ""

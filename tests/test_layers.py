@@ -49,7 +49,7 @@ LAYERS = (
     ("sources", "kernel"),
     ("fitting", "probe.link", "probe.secret", "probe.golden", "probe.inputs"),
     ("platforms", "schema", "probe.tensors", "probe.exchange", "probe.messages", "identity", "bus"),
-    ("probe.witness", "probe.kernels", "probe.measure", "probe.priority", "probe.process"),
+    ("probe.witness", "probe.kernels", "probe.graphs", "probe.measure", "probe.priority", "probe.process"),
     ("probe.served", "probe.watch", "probe.rest", "probe.rpc"),
     ("runtimes", "probe.worker", "probe.supervisor", "models"),
     ("judge.statistics", "judge.placement", "store", "lanes", "energy", "peaks"),

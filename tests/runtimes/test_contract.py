@@ -31,12 +31,16 @@ while True:
 
 @dataclass(frozen=True)
 class Engine:
-    """How models for a runtime are made: a good one, one that gives NaN; `alone` times its inferences itself."""
+    """How models for a runtime are made: a good one, one that gives NaN; `alone` times its inferences itself.
+
+    `kernel` is its own reference kernel.
+    """
 
     good: Callable[[Path], str]
     nan: Callable[[Path], str]
     options: dict[str, Any] = field(default_factory=dict)
     alone: bool = False
+    kernel: str = "CPU 1 x 256 x 256 float32"
 
 
 def ir(make: Callable[[Path], str], path: Path) -> str:
@@ -117,6 +121,18 @@ def test_what_ran_is_told_in_the_same_words_by_all(name: str, tmp_path: Path) ->
         assert sum(shares.values()) == pytest.approx(1.0)
         assert all(isinstance(device, str) and device for device in shares)
     assert facts["options"].items() >= ENGINES[name].options.items()
+
+
+def test_fixed_work_alternates_with_the_model_on_its_engine_and_device(name: str, tmp_path: Path) -> None:
+    """So that a verdict can tell the accelerator from the model; only what times itself leaves no place for it."""
+    result = run(name, ENGINES[name].good(tmp_path / "model"), kernel_share=0.5, seconds=1.0)
+    kernels = result.facts.get("kernels", {})
+    if ENGINES[name].alone:
+        assert not kernels
+        return
+    assert kernels["compute"] == ENGINES[name].kernel
+    assert result.kernels["compute"] > 0
+    assert result.facts["roof"] == pytest.approx(256**3 / result.kernels["compute"])
 
 
 def test_the_same_inputs_give_the_same_bits_in_another_process(name: str, tmp_path: Path) -> None:

@@ -117,3 +117,4 @@ def test_openvino_2023_3_on_python_3_8_runs_and_tells_what_executes() -> None:
     assert (result.outcome, result.detail) == (Outcome.OK, "")
     assert result.facts["runtime_version"].startswith("2023.3")
     assert (result.facts["requested"], result.facts["executed"]) == (["NPU", "CPU"], {"CPU": 1.0})
+    assert result.facts["kernels"]["compute"] == "CPU 1 x 256 x 256 float32"
