@@ -18,6 +18,7 @@ import pytest
 from tests.peers import venv
 from tests.probe import EMBEDDED, ROOT
 from tests.running import stop, until
+from tests.runtimes.engines import ENGINES, why_not
 
 KSERVE = ("kserve==0.21.0", "onnxruntime>=1.17")
 PLACE = Path(sys.prefix) / "peers" / KSERVE[0]
@@ -85,3 +86,11 @@ def live(ports: KServe) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+@pytest.fixture(params=ENGINES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each runtime whose engine is here."""
+    if reason := why_not(request.param):
+        pytest.skip(reason)
+    return str(request.param)
