@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeVar
 
 from edgemon.judge.baseline import ROUNDS, Baseline, Round, fingerprint, processes
 from edgemon.judge.compare import Change, change
 
+T = TypeVar("T")
 ENOUGH, RECENT, MOST = 3, 5, 20
 """Rounds that can be compared, rounds that are judged, and rounds they are compared with at most."""
 
@@ -62,16 +64,20 @@ def turn(rounds: Sequence[Round], effect: float) -> Turn | None:
 def rolling(probe: str, key: Mapping[str, str], rounds: Sequence[Round]) -> Baseline | None:
     """The rounds of this fingerprint before the latest few, as a baseline; None while there are too few."""
     mark = fingerprint(key)
-    own = spread([one for one in rounds if one.fingerprint == mark][:-RECENT])
+    own = [one for one in rounds if one.fingerprint == mark][:-RECENT]
+    own = spread(own, processes(own))
     if len(own) < ROUNDS:
         return None
     return gathered(probe, key, own)
 
 
-def spread(rounds: Sequence[Round]) -> list[Round]:
-    """The latest rounds, up to MOST: of a worker that stays only the last few, so that they see many processes."""
-    own: dict[float, list[Round]] = {}
-    for process, one in zip(processes(rounds) or range(len(rounds)), rounds, strict=True):
+def spread(rounds: Sequence[T], of: Sequence[float]) -> list[T]:
+    """The latest rounds, up to MOST: of a worker that stays only the last few, so that they see many processes.
+
+    `of` is the process of each; none where no two share one.
+    """
+    own: dict[float, list[T]] = {}
+    for one, process in zip(rounds, of or range(len(rounds)), strict=True):
         own.setdefault(process, []).append(one)
     each = max(2, MOST // max(1, len(own)))
     return [one for some in own.values() for one in some[-each:]][-MOST:]

@@ -78,15 +78,15 @@ def test_a_new_epoch_of_one_process_is_told_but_is_not_certain() -> None:
 def test_the_rolling_baseline_sees_as_many_processes_as_it_can() -> None:
     of = [float(1 + n // RECYCLE) for n in range(95)]
     history = rounds([1.0 + n / 1e5 for n in range(95)], of)
-    assert len(spread(history)) == MOST  # two of each
-    assert {one.process for one in spread(history)} == set(of[-95:])
+    assert len(spread(history, of)) == MOST  # two of each
+    assert {one.process for one in spread(history, of)} == set(of)
     found = rolling("p", KEY, history)
     assert found
     assert len(set(found.processes)) == 9
-    assert spread(history[:4]) == history[:4]
-    assert len(spread(rounds([1.0] * 30, [1.0] * 30))) == MOST
+    assert spread(history[:4], of[:4]) == history[:4]
+    assert len(spread(history[:30], [1.0] * 30)) == MOST
     apart = rounds([1.0] * 30, [float(n) for n in range(1, 31)])
-    assert spread(apart) == apart[-MOST:]
+    assert spread(apart, processes(apart)) == apart[-MOST:]
     assert processes(apart) == ()
 
 
