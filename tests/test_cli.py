@@ -28,9 +28,9 @@ QUICK = {**DENSE, "interval": "60s"}  # by hand nothing is due, and a run may ta
 ENV = {**os.environ, "PYTHONPATH": str(HERE)}
 FINDING = {
     "probe", "outcome", "detail", "stage", "at", "boottime", "started", "import_seconds", "load_seconds",
-    "first_seconds", "idle_seconds", "latencies", "corrected", "run_delay", "kernels", "witnesses", "windows", "slices", "inferences",
-    "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases", "reference", "conditions",
-    "fingerprint", "key", "validity", "verdict",
+    "first_seconds", "idle_seconds", "latencies", "corrected", "run_delay", "kernels", "witnesses", "windows",
+    "slices", "inferences", "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases",
+    "reference", "conditions", "fingerprint", "key", "validity", "verdict",
 }  # fmt: skip
 VERDICT = {
     "state", "cause", "text", "slowdown", "bounds", "relative", "references", "drift", "epoch", "evidence", "causes",

@@ -48,6 +48,7 @@ class Rpc:
         self._metadata = [header(*one) for one in secrets.headers.items()]
         self.phases = self._client.phases
         self._channel: Any = None
+        self._methods: Dict[str, Any] = {}
         self._model = target.model()
         self.address = self.tls = ""
         self.encoding = "json" if endpoint["tensors"] == "json" else "binary"
@@ -62,7 +63,7 @@ class Rpc:
         """Let go of the connection; the next call opens another."""
         if self._channel:
             self._channel.close()
-        self._channel = None
+        self._channel, self._methods = None, {}
 
     def refuses(self, step: str) -> str:
         """Why live, ready or model_ready is not so, or an empty string."""
@@ -129,8 +130,10 @@ class Rpc:
         """The reply; Ended with timeout when there is none in time."""
         import grpc
 
-        channel = self._channel = self._channel or self._dial()
-        call = channel.unary_unary(messages.SERVICE + method)
+        self._channel = self._channel or self._dial()
+        call = self._methods.get(method)
+        if call is None:
+            call = self._methods[method] = self._channel.unary_unary(messages.SERVICE + method)
         try:
             return Reply(0, "OK", "", call(data, timeout=self._endpoint["timeout"], metadata=self._metadata))
         except grpc.RpcError as error:

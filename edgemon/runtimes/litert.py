@@ -89,6 +89,8 @@ class Litert:
 
         An Edge TPU takes only what its own compiler has made, so there the standard library's kernel stands.
         """
+        if self._name == EDGETPU:
+            raise RuntimeError("an Edge TPU takes no graph that is made here")
         size, depth = HERE if self._name == "CPU" else ACCELERATED
         values = self._numpy.random.RandomState(0).random_sample((2, size, size)).astype("float32") / size
         self._reference = dense(size, depth, values[0].tobytes())  # the engine reads it in place
