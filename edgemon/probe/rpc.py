@@ -178,8 +178,16 @@ def start() -> None:
 
 
 def header(name: str, value: str) -> Tuple[str, Any]:
-    """A header as gRPC's metadata has it: names in lower case, bytes where the name ends in -bin."""
-    return name.lower(), value.encode("latin-1") if name.lower().endswith("-bin") else value
+    """A header as gRPC's metadata has it: names in lower case, bytes where the name ends in -bin.
+
+    ValueError, without the value, for one that gRPC refuses: some releases of it would repeat it.
+    """
+    name = name.lower()
+    if name.endswith("-bin"):
+        return name, value.encode("latin-1")
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("header %s: gRPC sends printable ASCII only; a name that ends in -bin takes any bytes" % name)
+    return name, value
 
 
 def credentials(tls: Dict[str, str]) -> Tuple[Optional[bytes], Optional[bytes], Optional[bytes]]:

@@ -273,6 +273,16 @@ def test_a_secret_goes_to_the_server_and_nowhere_else(tmp_path: Path) -> None:
     assert "s3cr3t" not in json.dumps(result.to_json())
 
 
+def test_a_secret_that_grpc_refuses_to_send_is_not_told_either(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"s3cr3t-t\xf6ken\n")
+    headers = {"Authorization": {"file": str(tmp_path / "token")}}
+    with serving(good()) as server:
+        result = supervisor.run(ask(server, endpoint={"headers": headers}))
+    assert (result.outcome, result.stage) == (Outcome.FAILED, "load")
+    assert result.detail.startswith("header authorization: gRPC sends printable ASCII only")
+    assert "s3cr3t" not in json.dumps(result.to_json())
+
+
 def test_without_grpcio_it_is_said_what_to_install(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
