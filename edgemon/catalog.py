@@ -236,7 +236,8 @@ PROBE_WORKER_LEFT = Metric(
     "edgemon.probe.worker.left",
     "{process}",
     COUNTER,
-    "Workers that stayed and then left, by reason: rounds, age, growth (of memory), outcome (not ok), changed (model, "
+    "Workers that stayed and then left, by reason: rounds, age, doubt (a verdict needs new processes), "
+    "growth (of memory), outcome (not ok), changed (model, "
     "engine, settings), memory (short), room (too large, or an accelerator is kept from others), died, anatomy (the "
     "model was counted), closed.",
     ("probe", "reason"),

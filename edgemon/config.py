@@ -128,8 +128,10 @@ class Probe:
         ),
     ] = "auto"
     recycle: Annotated[
-        int, Whole(1, 100_000), About("runs after which a resident worker starts anew, as it does after an hour")
-    ] = 100
+        int,
+        Whole(1, 100_000),
+        About("runs after which a resident worker starts anew, as it does after an hour; verdicts need many processes"),
+    ] = 10
     scheduling: Annotated[
         str,
         one_of(SCHEDULING),

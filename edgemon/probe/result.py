@@ -56,7 +56,7 @@ class Request:
     how long the model runs alone for its energy to be metered, 0 for not at all. `rate` is the most inferences a second
     (0: no limit). `endpoint` holds the settings of a served model, files of secrets by their paths; `faults` asks for
     the deliberately faulty requests. `scheduling` is normal, nice or idle; `cpus` are numbers and ranges of those to
-    run on, all if empty.
+    run on, all if empty. `fresh` wants a worker process that has answered no round before, and answers no other.
     """
 
     probe: str
@@ -91,6 +91,7 @@ class Request:
     faults: bool = False
     scheduling: str = "nice"
     cpus: List[str] = field(default_factory=list)
+    fresh: bool = False
 
     def to_json(self) -> Dict[str, Any]:
         """The request as plain values."""
@@ -123,7 +124,8 @@ class Result:
     steady in which only the model ran, `inferences` times.
     `conditions` are what the daemon saw of the device meanwhile (`edgemon.conditions`); the worker leaves them empty.
     `distance` compares the outputs with the golden ones, `reference` with those of another model. `phases` are further
-    times by name, such as connect and tls of an endpoint. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
+    times by name, such as connect and tls of an endpoint. `at` is Unix time, `boottime` CLOCK_BOOTTIME; `started` is
+    the Unix time at which the worker process was started: rounds of one process have it in common.
     """
 
     probe: str
@@ -132,6 +134,7 @@ class Result:
     stage: str = ""
     at: float = 0.0
     boottime: float = 0.0
+    started: float = 0.0
     import_seconds: Optional[float] = None
     load_seconds: Optional[float] = None
     first_seconds: Optional[float] = None
@@ -181,7 +184,7 @@ def _span(value: Any) -> bool:
 
 _KINDS: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(["probe", "detail", "stage"], (str,)),
-    **dict.fromkeys(["at", "boottime"], (int, float)),
+    **dict.fromkeys(["at", "boottime", "started"], (int, float)),
     **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], (int, float, type(None))),
     **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], (int, float, type(None))),
     **dict.fromkeys(["latencies", "corrected", "outputs", "slices"], (list,)),
