@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, hardware, inference, promises, ruled
+from edgemon import alerting, hardware, inference, promises, ruled, serving
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -248,4 +248,5 @@ ALL: tuple[Metric, ...] = (
     *promises.ALL,
     *alerting.ALL,
     *ruled.ALL,
+    *serving.ALL,
 )

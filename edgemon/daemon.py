@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from edgemon import __version__, catalog, identity, overview
+from edgemon.access.door import Door
 from edgemon.alerts.notify import Notifying
 from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
@@ -44,6 +45,7 @@ log = logging.getLogger("edgemon")
 STUCK = 60.0
 """Seconds over its own bound after which a lane counts as stuck."""
 FLUSH = 600.0
+WATCH = 5.0
 LOOK = 60.0
 """Seconds after which platforms that came or went are looked for again."""
 
@@ -51,9 +53,10 @@ LOOK = 60.0
 class Daemon:
     """Everything that runs, for one configuration at a time."""
 
-    def __init__(self, path: str | None, root: Root | None = None) -> None:
-        self._path, self._root = path, root or Root()
+    def __init__(self, path: str | None, root: Root | None = None, web_config: str | None = None) -> None:
+        self._path, self._root, self._web_config = path, root or Root(), web_config
         self.config, plugins = apart(path)
+        self._door = Door(web_config or self.config.web_config)
         logging.getLogger("edgemon").setLevel(self.config.log_level.upper())
         self._cleanup = ExitStack()
         self._ending = self._stale = False
@@ -90,7 +93,7 @@ class Daemon:
         self._make(state)
         exposition = Exposition(lambda: self._store.snapshot)
         site = Site(exposition, self.overview, self.stuck, self.ready, self._ruling.alerts, self._ruling.rules)
-        self._server = Server(listener, site, limits())
+        self._server = Server(listener, site, limits(), self._door)
         self._plan()
         self._listen_to_signals()
         self._server.start()
@@ -127,11 +130,14 @@ class Daemon:
 
     def _greet(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
-        where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self._door.secure() else "http"
+        where = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         names = ", ".join(one.name for one in self._scout.here) or "none"
         log.info("edgemon %s on %s: platforms %s", __version__, self._device(), names)
         log.info("probes %s", ", ".join(self.config.probes) or "none")
         log.info("metrics at %s/metrics, overview at %s/", where, where)
+        for warning in self._door.warnings(host):
+            log.warning("%s: %s", where, warning)
 
     def _plan(self) -> None:
         """Make the parts that follow the configuration, and their jobs."""
@@ -150,6 +156,7 @@ class Daemon:
                 Job("power", sensors.power, self._sample, delay=sensors.power),
                 Job("look", LOOK, self._look, delay=LOOK),
                 Job("flush", FLUSH, self._archive.flush, delay=FLUSH),
+                Job("web_config", WATCH, self._door.look, delay=WATCH),
             ]
         )
         self._ruling.follow(self.config)
@@ -218,7 +225,15 @@ class Daemon:
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
-        for one in (self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling, self._starts):
+        for one in (
+            self._door,
+            self._sensing,
+            self._probing.lane,
+            self._archive,
+            self._notifying,
+            self._ruling,
+            self._starts,
+        ):
             yield from one.readings()
 
     def end(self) -> None:
@@ -238,6 +253,8 @@ class Daemon:
                 for name in ("listen", "state_dir")
                 if getattr(config, name) != getattr(self.config, name)
             ]
+            if not problems:
+                self._door.follow(self._web_config or config.web_config)
         except ConfigError as error:
             config, problems = self.config, list(error.problems)
         if problems:

@@ -20,6 +20,7 @@ MOST = 100_000
 DEEPEST = 64
 YAML = "tag:yaml.org,2002:"
 FOREIGN = {f"{YAML}{kind}" for kind in ("timestamp", "value", "binary", "set", "omap", "pairs")}
+PLAIN = {f"{YAML}{kind}" for kind in ("null", "merge")}
 
 
 class Loader(yaml.SafeLoader):
@@ -72,6 +73,14 @@ class Loader(yaml.SafeLoader):
         text, kind = json.dumps(cut(node.value)), node.tag.removeprefix(YAML)
         self.problems.append((node.start_mark.line + 1, f"{text} cannot be read as {kind}"))
         return None
+
+
+class Texts(Loader):
+    """YAML in which every scalar is its own text, as the fields of Prometheus' files are; null is an empty one."""
+
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {  # type: ignore[misc]
+        first: [one for one in found if one[0] in PLAIN] for first, found in Loader.yaml_implicit_resolvers.items()
+    }
 
 
 def weigh(node: yaml.Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:

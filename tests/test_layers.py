@@ -27,6 +27,7 @@ LAYERS = (
         "anatomy",
         "sketch",
         "thresholds",
+        "access",
     ),
     ("metric", "wire", "document"),
     (

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from edgemon import document
 from edgemon.alerts import embedded, template
@@ -27,16 +27,6 @@ FILE = ("groups",)
 GROUP = ("name", "interval", "query_offset", "limit", "rules", "labels")
 ALERT = ("alert", "expr", "for", "keep_firing_for", "labels", "annotations")
 RECORD = ("record", "expr", "labels")
-PLAIN = {f"{document.YAML}{kind}" for kind in ("null", "merge")}
-
-
-class Loader(document.Loader):
-    """YAML in which every scalar is its own text, as Prometheus' fields are strings; null is an empty one."""
-
-    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {  # type: ignore[misc]
-        first: [one for one in found if one[0] in PLAIN]
-        for first, found in document.Loader.yaml_implicit_resolvers.items()
-    }
 
 
 def seconds(text: str) -> float:
@@ -65,7 +55,7 @@ class Reader:
     def read(self) -> Reader:
         """Read it."""
         try:
-            data = document.read(embedded.located(self.path), Loader, "a rule file")
+            data = document.read(embedded.located(self.path), document.Texts, "a rule file")
         except ConfigError as error:
             self.problems += error.problems
             return self
