@@ -64,11 +64,11 @@ def texts(value: object) -> list[str]:
     return value
 
 
-def names(value: object) -> list[str]:
+def names(value: object) -> tuple[str, ...]:
     """Names of clients, one at least."""
     if not texts(value):
         raise ValueError("names nobody, so that nobody could come in; leave it out, or name somebody")
-    return texts(value)
+    return tuple(texts(value))
 
 
 def interval(value: object) -> float:

@@ -45,7 +45,7 @@ class Reader:
         except ConfigError as error:
             self.problems += error.problems
         problems = [one if one.startswith(self.path) else f"{self.path}: {one}" for one in self.problems]
-        warnings = tuple(f"{self.path}: {one}" for one in self.warnings)
+        warnings = tuple(f"{self.path}: {one}" for one in sorted({*self.warnings}))
         return Said(None if problems else web, tuple(problems), warnings, tuple(self.files))
 
     def _whole(self, data: object) -> Web:
@@ -162,7 +162,7 @@ class Reader:
             why = "is not a file of PEM"
         except OSError as error:
             why = f"cannot be read: {(error.strerror or '').lower()}"
-        self.problems.append(f"{SERVER}.{name}_file: {shown(path)} {why}")
+        self.problems.append(f"{SERVER}.{name}_file: {path if path.isprintable() else shown(path)} {why}")
         return ""
 
     def _private(self, path: str, secret: bool) -> None:

@@ -19,7 +19,7 @@ from edgemon.access.door import Door
 from edgemon.sinks.http import Server
 from edgemon.wire import Limits
 from tests.running import until
-from tests.sinks import serving
+from tests.sinks import Client, serving
 
 PASSWORD = "open sésame: 7"
 USER = "alice"
@@ -78,6 +78,10 @@ class Keys:
         if name:
             context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         return context
+
+    def connect(self, port: int, who: str = "", receive: int = 0) -> Client:
+        """A connection to the server, of whom the certificate says."""
+        return Client(port, receive, "localhost", self.client(who))
 
     def tls(self, **more: Any) -> dict[str, Any]:
         """A tls_server_config."""

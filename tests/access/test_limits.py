@@ -73,7 +73,7 @@ def test_who_asks_too_often_over_the_network_gets_429_and_when_to_come_again() -
 
 
 def test_this_machine_may_ask_as_often_as_it_can() -> None:
-    with serving() as (server, port), Client(port) as one:
+    with serving() as (_, port), Client(port) as one:
         assert {one.ask(ECHO % 7).status for _ in range(2 * REQUESTS[1])} == {200}
 
 

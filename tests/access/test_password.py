@@ -26,9 +26,13 @@ def users(keys: Keys) -> str:
 
 
 def test_a_right_password_comes_in_and_is_not_hashed_again(users: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashings = []
-    real = bcrypt.checkpw
-    monkeypatch.setattr(bcrypt, "checkpw", lambda *args: hashings.append(args) or real(*args))
+    hashings, real = [], bcrypt.checkpw
+
+    def counted(given: bytes, hashed: bytes) -> bool:
+        hashings.append(hashed)
+        return real(given, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", counted)
     with guarded(users) as (server, port, _):
         for _ in range(3):
             with Client(port) as one:
@@ -197,18 +201,17 @@ def test_pipelined_requests_behind_one_that_waits_are_answered_in_order(users: s
 
 
 def test_a_changed_password_is_in_force_without_a_restart_and_the_old_one_is_not(keys: Keys, users: str) -> None:
-    with guarded(users) as (_, port, _):
-        with Client(port) as one:
-            assert one.ask(asking()).status == 200
-            keys.write(basic_auth_users={USER: hashed("new")})
+    with guarded(users) as (_, port, _), Client(port) as one:
+        assert one.ask(asking()).status == 200
+        keys.write(basic_auth_users={USER: hashed("new")})
 
-            def status(secret: str) -> int:
-                with Client(port) as other:
-                    return other.ask(asking(USER, secret)).status
+        def status(secret: str) -> int:
+            with Client(port) as other:
+                return other.ask(asking(USER, secret)).status
 
-            wait(lambda: status(PASSWORD) == 401)
-            assert status("new") == 200
-            wait(one.closed)
+        wait(lambda: status(PASSWORD) == 401)
+        assert status("new") == 200
+        wait(one.closed)
 
 
 def test_what_was_right_is_known_by_a_digest_that_no_other_user_hash_or_password_has() -> None:
@@ -226,7 +229,6 @@ def test_what_was_right_is_known_by_a_digest_that_no_other_user_hash_or_password
 
 def test_a_client_certificate_does_not_spare_the_password(keys: Keys) -> None:
     path = keys.write(tls_server_config=keys.mutual(), basic_auth_users={USER: hashed()})
-    with guarded(path) as (_, port, _):
-        with Client(port, host="localhost", context=keys.client("client")) as one:
-            assert one.ask().status == 401
-            assert one.ask(asking()).status == 200
+    with guarded(path) as (_, port, _), keys.connect(port, "client") as one:
+        assert one.ask().status == 401
+        assert one.ask(asking()).status == 200

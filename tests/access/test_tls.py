@@ -12,7 +12,6 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
-from edgemon.wire import Limits, Response
 from edgemon import serving as vocabulary
 from edgemon.access.door import Door
 from edgemon.wire import Limits, Request, Response
@@ -33,19 +32,17 @@ def test_the_standard_library_gets_a_thousand_answers_over_one_connection(keys: 
 
 
 def test_large_answers_pipelined_and_read_slowly_arrive_whole_and_the_end_is_no_reset(keys: Keys) -> None:
-    with guarded(keys.write(tls_server_config=keys.tls())) as (_, port, _):
-        with Client(port, 2048, "localhost", keys.client()) as one:
-            one.socket.sendall(GET * 60 + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-            assert all(one.read().body == BODY for _ in range(61))
-            assert one.rest() == b""
+    with guarded(keys.write(tls_server_config=keys.tls())) as (_, port, _), keys.connect(port, receive=2048) as one:
+        one.socket.sendall(GET * 60 + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert all(one.read().body == BODY for _ in range(61))
+        assert one.rest() == b""
 
 
 def test_requests_decrypted_together_are_all_answered(keys: Keys) -> None:
     """What OpenSSL holds decrypted is seen though no selector tells of it."""
-    with guarded(keys.write(tls_server_config=keys.tls())) as (_, port, _):
-        with Client(port, host="localhost", context=keys.client()) as one:
-            one.socket.sendall(b"".join(ECHO % number for number in range(300)))
-            assert [one.read().body for _ in range(300)] == [b"/%d" % number for number in range(300)]
+    with guarded(keys.write(tls_server_config=keys.tls())) as (_, port, _), keys.connect(port) as one:
+        one.socket.sendall(b"".join(ECHO % number for number in range(300)))
+        assert [one.read().body for _ in range(300)] == [b"/%d" % number for number in range(300)]
 
 
 def test_silent_half_shaken_and_idle_clients_cost_the_others_no_time(keys: Keys) -> None:
@@ -58,7 +55,7 @@ def test_silent_half_shaken_and_idle_clients_cost_the_others_no_time(keys: Keys)
         for one in mute[100:]:
             one.socket.sendall(hello)
         for _ in range(100):
-            assert stack.enter_context(Client(port, host="localhost", context=keys.client())).ask().status == 200
+            assert stack.enter_context(keys.connect(port)).ask().status == 200
         wait(lambda: len(server.connections) == 300)
         assert statistics.median(_scrape(port, keys) for _ in range(15)) < 20 * quiet + 0.05
         assert psutil.Process().num_threads() == threads
@@ -66,7 +63,7 @@ def test_silent_half_shaken_and_idle_clients_cost_the_others_no_time(keys: Keys)
 
 def _scrape(port: int, keys: Keys) -> float:
     began = time.perf_counter()
-    with Client(port, host="localhost", context=keys.client()) as one:
+    with keys.connect(port) as one:
         assert one.ask().body == BODY
     return time.perf_counter() - began
 
@@ -95,7 +92,7 @@ def test_junk_that_begins_like_tls_ends_its_own_connection_only(keys: Keys, junk
         with Client(port) as one:
             one.socket.sendall(junk)
             wait(one.closed)
-        with Client(port, host="localhost", context=keys.client()) as good:
+        with keys.connect(port) as good:
             assert good.ask(ECHO % 7).body == b"/7"
         wait(lambda: not server.connections)
 
@@ -119,7 +116,7 @@ def test_a_client_certificate_is_asked_for_and_verified(keys: Keys, policy: str,
 def _ask(port: int, keys: Keys, who: str = "") -> int:
     """The status, 0 where the connection is refused."""
     try:
-        with Client(port, host="localhost", context=keys.client(who)) as one:
+        with keys.connect(port, who) as one:
             return one.ask(ECHO % 7).status
     except (OSError, AssertionError):
         return 0
@@ -153,7 +150,7 @@ def test_ciphers_and_curve_are_those_of_the_file(keys: Keys) -> None:
     suites = ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
     tls = keys.tls(max_version="TLS12", cipher_suites=suites, curve_preferences=["CurveP384"])
     with guarded(keys.write(tls_server_config=tls)) as (_, port, _):
-        with Client(port, host="localhost", context=keys.client()) as one:
+        with keys.connect(port) as one:
             assert isinstance(one.socket, ssl.SSLSocket)
             assert one.socket.cipher()[0].endswith("AES256-GCM-SHA384")  # type: ignore[index]
         mine = keys.client()
@@ -171,17 +168,16 @@ def test_certificate_and_key_may_stand_in_the_file_itself(keys: Keys) -> None:
 
 
 def test_a_renewed_certificate_is_served_to_who_connects_and_idle_connections_are_closed(keys: Keys) -> None:
-    with guarded(keys.write(tls_server_config=keys.tls())) as (_, port, _):
-        with Client(port, host="localhost", context=keys.client()) as old:
-            assert old.ask().status == 200
-            before = _certificate(port, keys)
-            keys.issue("server", keys.authority, "localhost")
-            wait(lambda: _certificate(port, keys) != before)
-            wait(old.closed)
+    with guarded(keys.write(tls_server_config=keys.tls())) as (_, port, _), keys.connect(port) as old:
+        assert old.ask().status == 200
+        before = _certificate(port, keys)
+        keys.issue("server", keys.authority, "localhost")
+        wait(lambda: _certificate(port, keys) != before)
+        wait(old.closed)
 
 
 def _certificate(port: int, keys: Keys) -> bytes | None:
-    with Client(port, host="localhost", context=keys.client()) as one:
+    with keys.connect(port) as one:
         assert isinstance(one.socket, ssl.SSLSocket)
         return one.socket.getpeercert(binary_form=True)
 
@@ -204,19 +200,18 @@ def test_a_key_that_does_not_fit_yet_leaves_the_old_pair_in_force_until_it_does(
         wait(lambda: _successful(door) == 1.0)
 
 
-def _successful(door: Door) -> float:
+def _successful(door: Door) -> float | None:
     return next(one.value for one in door.readings() if one.metric is vocabulary.WEB_SUCCESS)
 
 
 def test_a_client_authority_that_is_withdrawn_lets_its_clients_in_no_more(keys: Keys) -> None:
     """Neither anew nor over a connection that they have kept."""
-    with guarded(keys.write(tls_server_config=keys.mutual())) as (_, port, _):
-        with Client(port, host="localhost", context=keys.client("client")) as kept:
-            assert kept.ask().status == 200
-            (keys.folder / "ca2.pem").write_text(keys.text("stranger.pem"))
-            keys.write(tls_server_config={**keys.mutual(), "client_ca_file": "ca2.pem"})
-            wait(lambda: _ask(port, keys, "client") == 0)
-            wait(kept.closed)
+    with guarded(keys.write(tls_server_config=keys.mutual())) as (_, port, _), keys.connect(port, "client") as kept:
+        assert kept.ask().status == 200
+        (keys.folder / "ca2.pem").write_text(keys.text("stranger.pem"))
+        keys.write(tls_server_config={**keys.mutual(), "client_ca_file": "ca2.pem"})
+        wait(lambda: _ask(port, keys, "client") == 0)
+        wait(kept.closed)
 
 
 def test_tls_can_be_switched_on_and_off_while_the_server_runs(keys: Keys) -> None:
@@ -244,7 +239,7 @@ def test_the_client_is_known_by_its_certificate(keys: Keys) -> None:
     path = keys.write(tls_server_config={**keys.mutual(), "client_auth_type": "VerifyClientCertIfGiven"})
     with serving(handler=tell, door=Door(path)) as (_, port):
         for who, known in (("client", b"True"), ("", b"False")):
-            with Client(port, host="localhost", context=keys.client(who)) as one:
+            with keys.connect(port, who) as one:
                 assert one.ask().body == known
 
 
