@@ -66,7 +66,7 @@ class Loader(yaml.SafeLoader):
         try:
             value = super().construct_object(node, deep)
             holds = len(str(value).encode()) < LARGEST and "\0" not in str(value)
-        except (ValueError, KeyError):  # no such day, 0b without digits, half a surrogate pair, more than 4300 digits
+        except (ValueError, KeyError, IndexError):  # 0b without digits, half a surrogate pair, no digit, 4300 of them
             holds = False
         if holds:
             return value

@@ -63,6 +63,7 @@ class Door:
         self.refused: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.changed: Callable[[], None] = lambda: None
+        """Called, by any thread, when there is other TLS than before."""
         self._local = local
         self._passwords = Passwords()
         self._requests, self._wrong = Buckets(*REQUESTS), Buckets(*FAILURES)
@@ -72,6 +73,7 @@ class Door:
         self._marks: dict[str, Mark] = {}
         self._reading: threading.Thread | None = None
         self._look_at = 0.0
+        self._force: tuple[web.Web, ssl.SSLContext | None] = web.Web(), None
         self._take(web.Web(), None)
         self.follow(path)
 
@@ -193,13 +195,15 @@ class Door:
             log.warning("%s", warning)
         self._take(settings, context)
         self._accepted, self._read_at = True, time.time()
-        self.changed()
 
     def _take(self, settings: web.Web, context: ssl.SSLContext | None) -> None:
+        before = self._force[0]
         self._passwords.follow(settings.users)
         self.headers = [(name.encode(), value.encode()) for name, value in {**SAFE, **settings.headers}.items()]
         self._all = Buckets(settings.interval or 1.0, settings.burst or 1)
         self._force = settings, context
+        if settings.tls != before.tls:  # passwords are asked for with each request, certificates once
+            self.changed()
 
 
 def _mark(path: str) -> Mark:

@@ -9,7 +9,6 @@ who guesses gets a quarter of one core, however many they are.
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 import os
 import queue
@@ -93,9 +92,8 @@ def credentials(header: str) -> tuple[str, str] | None:
     if scheme.lower() != "basic":
         return None
     try:
-        user, colon, password = (
-            base64.b64decode(rest.strip(), validate=True).decode("utf-8", "surrogateescape").partition(":")
-        )
-    except binascii.Error:
+        text = base64.b64decode(rest.strip(), validate=True).decode("utf-8", "surrogateescape")
+    except ValueError:  # not ASCII, or not base64
         return None
+    user, colon, password = text.partition(":")
     return (user, password) if colon else None

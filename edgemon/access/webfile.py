@@ -21,7 +21,7 @@ from edgemon.access import tls
 from edgemon.access.fields import ALL, HEADERS, HTTP, POLICIES, RATE, SECRET, TLS, hashed
 from edgemon.access.web import Said, Tls, Web
 from edgemon.document import Texts, read, shown
-from edgemon.errors import ConfigError
+from edgemon.errors import ConfigError, printable
 
 KIND = "a web configuration"
 LARGEST = 1 << 20
@@ -45,8 +45,8 @@ class Reader:
         except ConfigError as error:
             self.problems += error.problems
         problems = [one if one.startswith(self.path) else f"{self.path}: {one}" for one in self.problems]
-        warnings = tuple(f"{self.path}: {one}" for one in sorted({*self.warnings}))
-        return Said(None if problems else web, tuple(problems), warnings, tuple(self.files))
+        warnings = tuple(printable(f"{self.path}: {one}") for one in sorted({*self.warnings}))
+        return Said(None if problems else web, tuple(map(printable, problems)), warnings, tuple(self.files))
 
     def _whole(self, data: object) -> Web:
         if not isinstance(data, dict):
@@ -162,7 +162,7 @@ class Reader:
             why = "is not a file of PEM"
         except OSError as error:
             why = f"cannot be read: {(error.strerror or '').lower()}"
-        self.problems.append(f"{SERVER}.{name}_file: {path if path.isprintable() else shown(path)} {why}")
+        self.problems.append(f"{SERVER}.{name}_file: {path} {why}")
         return ""
 
     def _private(self, path: str, secret: bool) -> None:

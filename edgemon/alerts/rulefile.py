@@ -17,7 +17,7 @@ from edgemon.alerts.expansion import RefusedError
 from edgemon.alerts.promql import parse
 from edgemon.alerts.promql.complain import tree
 from edgemon.alerts.rules import Group, Rule
-from edgemon.errors import ConfigError, ExpressionError
+from edgemon.errors import ConfigError, ExpressionError, printable
 
 DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 UNITS = (31_536_000.0, 604_800.0, 86_400.0, 3600.0, 60.0, 1.0, 0.001)
@@ -73,7 +73,7 @@ class Reader:
         return self
 
     def _problem(self, text: str) -> None:
-        self.problems.append(f"{self._where}: {text}")
+        self.problems.append(printable(f"{self._where}: {text}"))
 
     def _keys(self, data: Mapping[str, Any], known: Sequence[str]) -> None:
         for key in [key for key in data if key not in known]:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, Dict, List, Optional, Tuple
 
+from edgemon.probe import shapes
+
 
 class Outcome(str, Enum):
     """How one run of a probe ended."""
@@ -165,17 +167,13 @@ class Result:
         for name, kinds in _KINDS.items():
             if not isinstance(getattr(result, name), kinds):
                 raise TypeError("%s is not %s" % (name, " or ".join(kind.__name__ for kind in kinds)))
-        if not all(isinstance(value, (int, float)) for value in [*result.latencies, *result.corrected]):
-            raise TypeError("latencies are not numbers")
-        if not all(isinstance(value, (int, float)) for value in [*result.kernels.values(), *result.witnesses.values()]):
-            raise TypeError("kernels or witnesses are not numbers")
-        if not all(_span(one) for one in [*result.windows.values(), *result.slices]):
-            raise TypeError("windows or slices are not pairs of numbers")
+        for name, check in _FIELDS.items():
+            if not check(getattr(result, name)):
+                raise TypeError("%s is not what it is to be" % name)
+        found = shapes.wrong(result.facts)
+        if found:
+            raise TypeError("facts are not what they are to be: %s" % ", ".join(found))
         return result
-
-
-def _span(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(one, (int, float)) for one in value)
 
 
 _KINDS: Dict[str, Tuple[type, ...]] = {
@@ -187,4 +185,17 @@ _KINDS: Dict[str, Tuple[type, ...]] = {
     **dict.fromkeys(["facts", "distance", "phases", "reference", "kernels"], (dict,)),
     **dict.fromkeys(["witnesses", "windows", "conditions"], (dict,)),
     **dict.fromkeys(["inferences", "metered"], (int,)),
+}
+_FIELDS: Dict[str, shapes.Check] = {
+    **dict.fromkeys(["probe", "detail", "stage"], shapes.text),
+    **dict.fromkeys(["at", "boottime"], shapes.amount),
+    **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], shapes.maybe(shapes.amount)),
+    **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], shapes.maybe(shapes.amount)),
+    **dict.fromkeys(["latencies", "corrected"], shapes.each(shapes.amount)),
+    **dict.fromkeys(["kernels", "phases"], shapes.by_name(shapes.amount)),
+    **dict.fromkeys(["distance", "reference", "witnesses"], shapes.by_name(shapes.measure)),
+    **dict.fromkeys(["inferences", "metered"], shapes.whole),
+    "windows": shapes.by_name(shapes.span),
+    "slices": shapes.each(shapes.span),
+    "conditions": shapes.plain,
 }

@@ -79,7 +79,7 @@ class Server:
             self._told.popleft()()
 
     def _renew(self) -> None:
-        """The door has changed: close what is quiet, and the others with their answer, so that they meet it."""
+        """There is other TLS: close what is quiet, and the others with their answer, so that they come in anew."""
         for connection in list(self.connections):
             connection.old = True
             if not connection.writing and not connection.linger:

@@ -211,7 +211,7 @@ def test_a_changed_password_is_in_force_without_a_restart_and_the_old_one_is_not
 
         wait(lambda: status(PASSWORD) == 401)
         assert status("new") == 200
-        wait(one.closed)
+        assert one.ask(asking()).status == 401
 
 
 def test_what_was_right_is_known_by_a_digest_that_no_other_user_hash_or_password_has() -> None:
