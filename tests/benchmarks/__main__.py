@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import causes, daemon, fidelity, rules, sweep, workers
+from tests.benchmarks import causes, crowd, daemon, fidelity, rules, sweep, workers
 from tests.benchmarks.report import machine, verdicts
 
 
@@ -13,7 +13,10 @@ def main() -> int:
     """Run what was chosen; `all` is without the causes, which take hours on a machine that does nothing else."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="edgemon beside its peers")
     parser.add_argument(
-        "part", nargs="?", default="all", choices=["daemon", "fidelity", "sweep", "rules", "causes", "workers", "all"]
+        "part",
+        nargs="?",
+        default="all",
+        choices=["daemon", "fidelity", "sweep", "rules", "causes", "workers", "crowd", "all"],
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the daemons are watched")
     parser.add_argument("--rounds", type=int, default=40, help="rounds of each trouble (default: %(default)s)")
@@ -32,6 +35,8 @@ def main() -> int:
         workers.run(5 if chosen.quick else chosen.rounds)
     if chosen.part == "causes":
         targets += causes.run(*(5, 12) if chosen.quick else (chosen.rounds, chosen.quiet))
+    if chosen.part in {"crowd", "all"}:
+        targets += crowd.run(5.0 if chosen.quick else 20.0)
     if chosen.part in {"rules", "all"}:
         targets += rules.run(chosen.quick)
     return int(verdicts(targets) > 0)
