@@ -136,8 +136,7 @@ class Daemon:
         log.info("edgemon %s on %s: platforms %s", __version__, self._device(), names)
         log.info("probes %s", ", ".join(self.config.probes) or "none")
         log.info("metrics at %s/metrics, overview at %s/", where, where)
-        for warning in self._door.warnings(host):
-            log.warning("%s: %s", where, warning)
+        self._door.listening(host)
 
     def _plan(self) -> None:
         """Make the parts that follow the configuration, and their jobs."""

@@ -69,7 +69,7 @@ class Door:
         self._requests, self._wrong = Buckets(*REQUESTS), Buckets(*FAILURES)
         self._lock = threading.Lock()
         self._accepted, self._read_at = True, 0.0
-        self._path = ""
+        self._path = self._host = ""
         self._marks: dict[str, Mark] = {}
         self._reading: threading.Thread | None = None
         self._look_at = 0.0
@@ -123,9 +123,11 @@ class Door:
         """Whether a client that was let in is somebody, not anybody."""
         return bool(self._force[0].users) or stream.trusted()
 
-    def warnings(self, host: str) -> Iterator[str]:
-        """What is unwise about listening there."""
-        return self._force[0].unwise(host)
+    def listening(self, host: str) -> None:
+        """Warn of what is unwise about listening there; again whenever the file is read anew."""
+        self._host = host
+        for warning in self._force[0].unwise(host):
+            log.warning("listening on %s: %s", host, warning)
 
     def readings(self) -> Iterator[Reading]:
         """How the door does."""
@@ -194,6 +196,7 @@ class Door:
         for warning in warnings:
             log.warning("%s", warning)
         self._take(settings, context)
+        self.listening(self._host)
         self._accepted, self._read_at = True, time.time()
 
     def _take(self, settings: web.Web, context: ssl.SSLContext | None) -> None:

@@ -111,3 +111,13 @@ TLS = Tls(certificate="", key="")
 def test_listening_to_the_network_is_warned_of_where_it_is_open(web: Web, says: str) -> None:
     assert [says in one for one in web.unwise("0.0.0.0")] == ([True] if says else [])
     assert not list(web.unwise("127.0.0.1"))
+
+
+def test_an_open_door_is_warned_of_again_whenever_its_file_is_read(
+    keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Door(keys.write(tls_server_config=keys.mutual()))
+    door.listening("0.0.0.0")
+    assert "everyone" not in caplog.text
+    door.follow(keys.write(tls_server_config=keys.tls()))
+    assert "listening on 0.0.0.0: everyone who reaches this address can read what it serves" in caplog.text
