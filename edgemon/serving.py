@@ -21,6 +21,9 @@ TLS_FAILURES = Metric(
     "common, or no cipher), other.",
     ("reason",),
 )
+TLS_EXPIRY = Metric(
+    "edgemon.http.tls.certificate.expiry.timestamp", "s", Kind.GAUGE, "When the server's certificate ends, Unix time."
+)
 WEB_SUCCESS = Metric(
     "edgemon.web_config.reload.successful",
     "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,20 +18,27 @@ class Buckets:
     def __init__(self, interval: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval, self._burst, self._clock = interval, burst, clock
         self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def wait(self, name: str) -> float:
-        """Seconds until there is a token; 0 when there is one."""
-        return max(0.0, (1.0 - self._tokens(name)) * self._interval)
+        self._lock = threading.Lock()
 
     def take(self, name: str) -> float:
         """Take a token and give 0, or the seconds until there is one."""
-        if wait := self.wait(name):
-            return wait
-        self._kept[name] = self._tokens(name) - 1.0, self._clock()
+        with self._lock:
+            tokens = self._tokens(name)
+            if tokens < 1.0:
+                return (1.0 - tokens) * self._interval
+            self._keep(name, tokens - 1.0)
+            return 0.0
+
+    def give(self, name: str) -> None:
+        """Give a token back."""
+        with self._lock:
+            self._keep(name, self._tokens(name) + 1.0)
+
+    def _keep(self, name: str, tokens: float) -> None:
+        self._kept[name] = tokens, self._clock()
         self._kept.move_to_end(name)
         if len(self._kept) > MOST:
             self._kept.popitem(last=False)
-        return 0.0
 
     def _tokens(self, name: str) -> float:
         tokens, at = self._kept.get(name, (float(self._burst), 0.0))

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from edgemon import serving
@@ -80,11 +80,8 @@ class Door:
     def follow(self, path: str) -> None:
         """Read a file and take what it says; ConfigError leaves what was there before."""
         with self._lock:
-            said = self._read(path) if path else web.Said(web.Web(), (), (), ())
-            if said.web is None:
-                raise ConfigError(said.problems)
+            self._obey(self._read(path) if path else web.Said(web.Web(), (), (), ()))
             self._path = path
-            self._obey(said.web, said.warnings)
 
     def look(self) -> None:
         """Have the file read again by a thread if it has changed; takes no time."""
@@ -138,6 +135,8 @@ class Door:
         if self._path:
             yield serving.WEB_SUCCESS(float(self._accepted))
             yield serving.WEB_TIMESTAMP(self._read_at)
+        if tls := self._force[0].tls:
+            yield serving.TLS_EXPIRY(tls.expires)
 
     def secure(self) -> bool:
         """Whether it is https."""
@@ -149,14 +148,18 @@ class Door:
             return UNAUTHORIZED
         if self._passwords.known(*given):
             return None
-        if wait := self._wrong.wait(name):
+        if wait := self._wrong.take(name):
             return self._late("guesses", wait)
-        if not self._passwords.ask(*given, lambda right: tell(None if right else self._guessed(name))):
+        if not self._passwords.ask(*given, lambda right: tell(self._checked(name, right))):
+            self._wrong.give(name)
             return self._late("busy", 1.0)
         return LATER
 
-    def _guessed(self, name: str) -> Response:
-        self._wrong.take(name)
+    def _checked(self, name: str, right: bool) -> Response | None:
+        """What comes of a password, once it is known whether it is right; only a wrong one counts."""
+        if right:
+            self._wrong.give(name)
+            return None
         self.refused["password"] += 1
         return UNAUTHORIZED
 
@@ -168,16 +171,12 @@ class Door:
         """Read the file in force once more."""
         with self._lock:
             try:
-                said = self._read(self._path)
-            except ConfigError as error:
-                said = web.Said(None, error.problems, (), ())
-            if said.web is not None:
-                self._obey(said.web, said.warnings)
+                self._obey(self._read(self._path))
                 log.info("%s: read again, and in force", self._path)
-                return
-            self._accepted = False
-            for problem in [*said.problems, f"{self._path}: not in force; what was there before goes on"]:
-                log.error("%s", problem)
+            except ConfigError as error:
+                self._accepted = False
+                for problem in [*error.problems, f"{self._path}: not in force; what was there before goes on"]:
+                    log.error("%s", problem)
 
     def _read(self, path: str) -> web.Said:
         """Let a child read it; files are remembered as they were before that, so that no later change is missed."""
@@ -187,15 +186,21 @@ class Door:
             self._marks = {one: before.get(one) or _mark(one) for one in said.files}
         return said
 
-    def _obey(self, settings: web.Web, warnings: Sequence[str]) -> None:
+    def _obey(self, said: web.Said) -> None:
+        """Take what a file says, whole or, with ConfigError, not at all."""
+        if said.web is None:
+            raise ConfigError(said.problems)
         context = None
-        if settings.tls:
+        if said.web.tls:
             from edgemon.access import tls  # noqa: PLC0415 - OpenSSL, for those who have it configured
 
-            context = tls.context(settings.tls)
-        for warning in warnings:
+            try:
+                context = tls.context(said.web.tls)
+            except ValueError as error:  # the child's OpenSSL took it
+                raise ConfigError([f"tls_server_config.{error}"]) from None
+        for warning in said.warnings:
             log.warning("%s", warning)
-        self._take(settings, context)
+        self._take(said.web, context)
         self.listening(self._host)
         self._accepted, self._read_at = True, time.time()
 

@@ -74,7 +74,11 @@ class Passwords:
 
         users, right = self._users, self._right
         raw = password.encode("utf-8", "surrogateescape")[:72]  # bcrypt itself looks no further
-        good: bool = bcrypt.checkpw(raw, users.get(user, self._nobody).encode()) and user in users
+        try:
+            good: bool = bcrypt.checkpw(raw, users.get(user, self._nobody).encode()) and user in users
+        except ValueError as error:  # the hash of a file that another bcrypt has checked
+            log.error("a password cannot be checked: %s", error)
+            return False
         if good:
             right[user] = self._mark(user, password, users[user])
         return good

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,7 +12,10 @@ from edgemon.config import ask, rebuild
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """How to encrypt: PEM, and OpenSSL's names. `verify` is of clients: "" for none, optional, required."""
+    """How to encrypt: PEM, and OpenSSL's names. `verify` is of clients: "" for none, optional, required.
+
+    `expires` is when the certificate ends, Unix time.
+    """
 
     certificate: str
     key: str = field(repr=False)
@@ -23,6 +27,7 @@ class Tls:
     ciphers: str = ""
     curve: str = ""
     ours_first: bool = True
+    expires: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,10 @@ class Web:
     def __str__(self) -> str:
         """In words, without a secret."""
         asked = {"optional": ", client certificates", "required": ", client certificates required"}
-        tls = f"https{asked.get(self.tls.verify, '')}" if self.tls else "http"
+        tls = "http"
+        if self.tls:
+            end = time.strftime("%Y-%m-%d", time.gmtime(self.tls.expires))
+            tls = f"https{asked.get(self.tls.verify, '')}, certificate until {end}"
         return f"{tls}, passwords of {', '.join(self.users)}" if self.users else tls
 
     def unwise(self, host: str) -> Iterator[str]:

@@ -13,11 +13,13 @@ import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
 from edgemon.access import tls
+from edgemon.access.expiry import expires
 from edgemon.access.fields import ALL, HEADERS, HTTP, POLICIES, RATE, SECRET, TLS, hashed
 from edgemon.access.web import Said, Tls, Web
 from edgemon.document import Texts, read, shown
@@ -145,8 +147,11 @@ class Reader:
         if len(self.problems) == before:
             try:
                 tls.context(found)
+                found = dataclasses.replace(found, expires=expires(found.certificate))
             except ValueError as error:
                 self.problems.append(f"{SERVER}.{error}")
+        if 0 < found.expires < time.time():
+            self.warnings.append(f"{SERVER}.cert_file: has expired; no client that verifies it will come")
         return found
 
     def _pem(self, given: Mapping[str, Any], name: str) -> str:

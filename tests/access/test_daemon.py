@@ -93,7 +93,7 @@ def test_prometheus_scrapes_with_password_and_with_certificate(
         for name, (which, more) in jobs.items()
     ]
     (tmp_path / "prometheus.yml").write_text(
-        json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": scrapes})
+        json.dumps({"global": {"scrape_interval": "2s"}, "scrape_configs": scrapes})
     )
     address = f"127.0.0.1:{free()}"
     arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address={address}"]
@@ -101,23 +101,28 @@ def test_prometheus_scrapes_with_password_and_with_certificate(
         process = subprocess.Popen([peer("prometheus"), *arguments], cwd=tmp_path, stdout=log, stderr=log)
     try:
         it = Prometheus(f"http://{address}", tmp_path)
-        wait(lambda: _scraped(it) >= 2)
-        errors = {one["labels"]["job"]: one["lastError"] for one in it.targets()}
+        wait(lambda: _said(it) == WRONG)
         assert it.query('process_memory_usage_bytes{job="mutual"}')
     finally:
         stop(process)
-    assert errors["password"] == errors["mutual"] == ""
-    assert "401 Unauthorized" in errors["nobody"]
-    assert "certificate required" in errors["uncertified"] or "handshake" in errors["uncertified"]
-    assert "certificate signed by unknown authority" in errors["trusting"]
 
 
-def _scraped(it: Prometheus) -> int:
+WRONG = {
+    "password": "",
+    "mutual": "",
+    "nobody": "401 Unauthorized",
+    "uncertified": "certificate required",
+    "trusting": "certificate signed by unknown authority",
+}
+
+
+def _said(it: Prometheus) -> dict[str, str]:
+    """What keeps each job from scraping, as far as it is expected; the whole of it where it is not."""
     try:
-        up = it.query("up")
+        errors = {one["labels"]["job"]: one["lastError"] for one in it.targets() if one["health"] != "unknown"}
     except (OSError, AssertionError):
-        return 0
-    return sum(value == 1 for _, value in up) if len(up) == 5 else 0
+        return {}
+    return {job: WRONG[job] if WRONG[job] and WRONG[job] in error else error for job, error in errors.items()}
 
 
 def test_the_daemon_says_how_the_door_does(both: list[Running], shared: Keys) -> None:
@@ -152,7 +157,9 @@ def test_check_tells_of_the_file_that_the_flag_of_prometheus_exporters_names(
     settings = cli.settings(chosen.config)
     assert check._web(chosen.web_config or settings.web_config, "0.0.0.0:9") == (0 if good else 1)
     said = capsys.readouterr().out
-    assert ("0.0.0.0:9: https, client certificates required, passwords of alice\n" in said) == good
+    assert (
+        "0.0.0.0:9: https, client certificates required, certificate until 3000-01-01, passwords of alice\n" in said
+    ) == good
     assert (f"problem        {keys.folder}/bad.yml: colour: unknown key" in said) != good
 
 

@@ -30,6 +30,8 @@ def test_a_bucket_gives_a_burst_then_one_an_interval_and_never_more_than_the_bur
     assert one.take("b") == 0.0
     clock.now += 1.0
     assert [one.take("a"), one.take("a")] == [0.0, 2.0]
+    one.give("a")
+    assert [one.take("a"), one.take("a")] == [0.0, 2.0]
     clock.now += 1e6
     assert [one.take("a") for _ in range(4)] == [0.0, 0.0, 0.0, 2.0]
 

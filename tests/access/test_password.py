@@ -12,6 +12,7 @@ import bcrypt
 import pytest
 
 from edgemon.access import password
+from edgemon.access.bucket import Buckets
 from edgemon.access.password import Passwords, credentials
 from tests.access import PASSWORD, USER, Keys, asking, basic, guarded, hashed, wait
 from tests.sinks import ECHO, Client
@@ -107,6 +108,21 @@ def test_hashes_of_other_tools_are_those_of_bcrypt(keys: Keys) -> None:
             assert one.ask(asking()).status == 200
 
 
+def test_no_more_guesses_are_checked_than_an_address_has_however_many_come_at_once(
+    users: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = threading.Event()
+    monkeypatch.setattr(Passwords, "_check", lambda *_: not held.wait(60))
+    with guarded(users) as (_, port, door), ExitStack() as stack:
+        door._wrong._clock = lambda: 7.0
+        clients = [stack.enter_context(Client(port)) for _ in range(14)]
+        for number, one in enumerate(clients):
+            one.socket.sendall(asking(USER, f"guess {number}"))
+        wait(lambda: door.refused["guesses"] == 4)
+        held.set()
+        assert sorted(one.read().status for one in clients) == [401] * 10 + [429] * 4
+
+
 def test_others_are_served_while_passwords_are_checked(keys: Keys) -> None:
     """Somebody who was right before waits for nobody's guesses, from the same address even."""
     users = {USER: hashed(), "guessed": hashed("g", SLOW)}
@@ -173,6 +189,7 @@ def test_more_than_can_wait_are_sent_away(users: str, monkeypatch: pytest.Monkey
     held = threading.Event()
     monkeypatch.setattr(Passwords, "_check", lambda *_: not held.wait(60))
     with guarded(users) as (_, port, door), ExitStack() as stack:
+        door._wrong = Buckets(1e9, 100)
         clients = [stack.enter_context(Client(port)) for _ in range(password.WAITING + 8)]
         for number, one in enumerate(clients):
             one.socket.sendall(asking(USER, f"guess {number}"))

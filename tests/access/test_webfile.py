@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
+from edgemon.access.expiry import expires
 from edgemon.access.web import apart
 from edgemon.access.webfile import Reader
 from edgemon.errors import ConfigError
@@ -131,7 +134,8 @@ def test_neither_key_nor_hash_is_in_what_the_settings_print(keys: Keys) -> None:
     for text in (str(said), repr(said.web), str(said.web)):
         assert hashed() not in text
         assert "PRIVATE" not in text
-    assert str(said.web) == "https, passwords of a"
+    assert str(said.web).startswith("https, certificate until 3000-01-01, ")
+    assert str(said.web).endswith(", passwords of a")
 
 
 def test_a_fifo_in_the_place_of_a_key_is_refused_instead_of_waited_for(keys: Keys) -> None:
@@ -152,3 +156,22 @@ def test_a_child_that_says_nothing_is_a_problem_not_a_traceback(monkeypatch: pyt
     monkeypatch.setattr(sys, "executable", "/bin/true")
     with pytest.raises(ConfigError, match="the child that reads it failed"):
         apart("/etc/web.yml")
+
+
+@pytest.mark.parametrize("day", ["1970-01-01", "2049-12-31", "2050-01-01", "2999-06-30"])
+def test_the_end_of_a_certificate_is_the_one_that_it_says(day: str) -> None:
+    """Of either form of time that there is; the years from 2050 on have their own."""
+    end = datetime.fromisoformat(f"{day}T12:34:56+00:00")
+    leaf = trustme.CA().issue_cert("localhost", not_before=end - timedelta(days=1), not_after=end)
+    assert expires(leaf.cert_chain_pems[0].bytes().decode()) == end.timestamp()
+
+
+def test_an_expired_certificate_is_warned_of_and_taken(keys: Keys) -> None:
+    """As node_exporter takes it: an old certificate is better than none."""
+    past = datetime(2001, 1, 1, tzinfo=timezone.utc)
+    leaf = keys.authority.issue_cert("localhost", not_before=past, not_after=past + timedelta(days=1))
+    (keys.folder / "server.pem").write_bytes(leaf.cert_chain_pems[0].bytes())
+    (keys.folder / "server.key").write_bytes(leaf.private_key_pem.bytes())
+    said = Reader(keys.write(tls_server_config=keys.tls())).read()
+    assert said.web is not None
+    assert [one for one in said.warnings if "cert_file: has expired" in one]
