@@ -46,6 +46,7 @@ STUCK = 60.0
 """Seconds over its own bound after which a lane counts as stuck."""
 FLUSH = 600.0
 WATCH = 5.0
+"""Seconds after which the web configuration is looked at though nobody connects."""
 LOOK = 60.0
 """Seconds after which platforms that came or went are looked for again."""
 

@@ -20,7 +20,7 @@ RULES = """
 groups:
 - {name: one, interval: 1s, rules: [{alert: Always, expr: vector(1), labels: {severity: page}}]}
 """
-COMMANDS = ("check", "notify test", "probe plain --json", "probe bare")
+COMMANDS = ("check", "notify test", "probe plain --json")
 
 
 @dataclass

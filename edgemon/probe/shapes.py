@@ -6,8 +6,7 @@ A field that is wrong makes the whole answer none. A fact that nobody reads is w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Callable, Dict, Tuple
 
 LARGEST = 1e18
 """No number that is measured is larger."""
@@ -87,7 +86,7 @@ COUNTED = record(
     uncounted=by_name(whole),
 )
 JOULES = record(gross=number, net=number, error=number, idle=number)
-FACTS: dict[str, Check] = {
+FACTS: Dict[str, Check] = {
     **dict.fromkeys(("runtime", "runtime_version", "model_sha256", "inputs", "address", "tls"), text),
     **dict.fromkeys(("requested", "registered", "providers", "devices"), each(text)),
     "placement": maybe(by_name(amount)),
@@ -102,7 +101,7 @@ FACTS: dict[str, Check] = {
 }
 
 
-def wrong(facts: dict[str, Any]) -> tuple[str, ...]:
+def wrong(facts: Dict[str, Any]) -> Tuple[str, ...]:
     """The facts that are not what they are to be, or that are not there."""
     told = "model_sha256" in facts
     missing = tuple(name for name in ("runtime", "runtime_version") if told and name not in facts)

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from edgemon.access import door
 from tests.access import Keys
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are looked at more often than once a second, so that no test waits for that."""
+    monkeypatch.setattr(door, "LOOK", 0.05)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_others_are_served_while_passwords_are_checked(keys: Keys) -> None:
         began = time.monotonic()
         bcrypt.checkpw(b"x", users["guessed"].encode())
         once = time.monotonic() - began
-        guessing = [stack.enter_context(Client(port)) for _ in range(4)]
+        guessing = [stack.enter_context(Client(port)) for _ in range(3)]
         for other in guessing:
             other.socket.sendall(asking("guessed", "wrong"))
         took = []
@@ -140,7 +140,7 @@ def test_others_are_served_while_passwords_are_checked(keys: Keys) -> None:
             began = time.monotonic()
             assert one.ask(asking()).status == 200
             took.append(time.monotonic() - began)
-        assert len(took) > 4
+        assert len(took) > 3
         assert statistics.median(took) < once / 2
         assert {other.read().status for other in guessing} == {401}
 
@@ -158,7 +158,7 @@ def _answered(client: Client) -> bool:
 def test_a_user_that_is_not_there_takes_as_long_as_the_dearest_that_is(keys: Keys) -> None:
     """Each is asked in turn, several times; the medians tell no user from nobody."""
     knows = Passwords()
-    knows.follow({USER: hashed(PASSWORD, 9), "cheap": hashed("c")})
+    knows.follow({USER: hashed(PASSWORD, 8), "cheap": hashed("c")})
     times: dict[str, list[float]] = {USER: [], "nobody": []}
     for _ in range(7):
         for user, took in times.items():
@@ -199,7 +199,7 @@ def test_more_than_can_wait_are_sent_away(users: str, monkeypatch: pytest.Monkey
 
 
 def test_who_leaves_before_the_password_is_checked_leaves_nothing_behind(keys: Keys) -> None:
-    with guarded(keys.write(basic_auth_users={USER: hashed(PASSWORD, SLOW)})) as (server, port, door):
+    with guarded(keys.write(basic_auth_users={USER: hashed(PASSWORD, 8)})) as (server, port, door):
         for number in range(3):
             with Client(port) as one:
                 one.socket.sendall(asking(USER, f"guess {number}"))
