@@ -26,6 +26,7 @@ from edgemon.values import (
     HOST_PORT,
     LEVEL,
     NAME,
+    PATH,
     PRECISION,
     RULES,
     About,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from edgemon import __version__, catalog, identity, overview
-from edgemon.access.door import Door
+from edgemon.access.door import WATCH, Door
 from edgemon.alerts.notify import Notifying
 from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
@@ -45,8 +45,6 @@ log = logging.getLogger("edgemon")
 STUCK = 60.0
 """Seconds over its own bound after which a lane counts as stuck."""
 FLUSH = 600.0
-WATCH = 5.0
-"""Seconds after which the web configuration is looked at though nobody connects."""
 LOOK = 60.0
 """Seconds after which platforms that came or went are looked for again."""
 
@@ -130,14 +128,11 @@ class Daemon:
             self._ending = True
 
     def _greet(self, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
-        scheme = "https" if self._door.secure() else "http"
-        where = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        where = self._door.listening(*listener.getsockname()[:2])
         names = ", ".join(one.name for one in self._scout.here) or "none"
         log.info("edgemon %s on %s: platforms %s", __version__, self._device(), names)
         log.info("probes %s", ", ".join(self.config.probes) or "none")
         log.info("metrics at %s/metrics, overview at %s/", where, where)
-        self._door.listening(host)
 
     def _plan(self) -> None:
         """Make the parts that follow the configuration, and their jobs."""

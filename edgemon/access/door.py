@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgemon.http")
 
 LOOK = 1.0
+"""Seconds between two looks at the file for those who connect,"""
+WATCH = 5.0
+"""and where nobody does."""
 REQUESTS = (0.05, 400)
 """A neighbour on the network may ask 20 times a second, and 400 times at once: seconds a token, and tokens."""
 FAILURES = (10.0, 10)
@@ -120,11 +123,12 @@ class Door:
         """Whether a client that was let in is somebody, not anybody."""
         return bool(self._force[0].users) or stream.trusted()
 
-    def listening(self, host: str) -> None:
-        """Warn of what is unwise about listening there; again whenever the file is read anew."""
+    def listening(self, host: str, port: int) -> str:
+        """The URL of the server; what is unwise about listening there is warned of, now and with each other file."""
         self._host = host
-        for warning in self._force[0].unwise(host):
-            log.warning("listening on %s: %s", host, warning)
+        self._warn()
+        scheme = "https" if self._force[1] else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def readings(self) -> Iterator[Reading]:
         """How the door does."""
@@ -138,9 +142,9 @@ class Door:
         if tls := self._force[0].tls:
             yield serving.TLS_EXPIRY(tls.expires)
 
-    def secure(self) -> bool:
-        """Whether it is https."""
-        return self._force[1] is not None
+    def _warn(self) -> None:
+        for warning in self._force[0].unwise(self._host):
+            log.warning("listening on %s: %s", self._host, warning)
 
     def _password(self, request: Request, name: str, tell: Tell) -> Response | None:
         given = credentials(request.headers.get("authorization", ""))
@@ -201,7 +205,7 @@ class Door:
         for warning in said.warnings:
             log.warning("%s", warning)
         self._take(said.web, context)
-        self.listening(self._host)
+        self._warn()
         self._accepted, self._read_at = True, time.time()
 
     def _take(self, settings: web.Web, context: ssl.SSLContext | None) -> None:

@@ -119,7 +119,7 @@ def test_an_open_door_is_warned_of_again_whenever_its_file_is_read(
     keys: Keys, caplog: pytest.LogCaptureFixture
 ) -> None:
     door = Door(keys.write(tls_server_config=keys.mutual()))
-    door.listening("0.0.0.0")
+    assert door.listening("0.0.0.0", 80) == "https://0.0.0.0:80"
     assert "everyone" not in caplog.text
     door.follow(keys.write(tls_server_config=keys.tls()))
     assert "listening on 0.0.0.0: everyone who reaches this address can read what it serves" in caplog.text
