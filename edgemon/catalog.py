@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, hardware, inference, promises, pushed, ruled
+from edgemon import alerting, hardware, inference, promises, pushed, ruled, serving
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -251,4 +251,5 @@ ALL: tuple[Metric, ...] = (
     *alerting.ALL,
     *ruled.ALL,
     *pushed.ALL,
+    *serving.ALL,
 )
