@@ -18,7 +18,16 @@ from edgemon.metric import UNITS, Kind, Metric
 from tests.taken import taken
 
 EDGEMON = Path(catalog.__file__).parent
-ROOMS = {"catalog.py", "alerting.py", "hardware.py", "inference.py", "promises.py", "pushed.py", "ruled.py", "serving.py"}
+ROOMS = {
+    "catalog.py",
+    "alerting.py",
+    "hardware.py",
+    "inference.py",
+    "promises.py",
+    "pushed.py",
+    "ruled.py",
+    "serving.py",
+}
 EVERY = pytest.mark.parametrize("metric", catalog.ALL, ids=lambda metric: metric.name)
 
 

@@ -60,6 +60,8 @@ def _push(settings: Otlp) -> int:
             else f"push           {signal} to {url} can be sent"
         )
     return bad
+
+
 def _web(path: str, address: str) -> int:
     """How the daemon would be served, and to whom."""
     from edgemon.access import webfile  # noqa: PLC0415 - YAML and OpenSSL, for those who check
