@@ -282,7 +282,7 @@ def _show(value: object, parts: list[str]) -> str:
 
 
 def _kind(value: object) -> str:
-    return f"a {({list: 'list', str: 'string'}).get(type(value), type(value).__name__)}"
+    return f"a {'string' if isinstance(value, str) else type(value).__name__}"
 
 
 def main() -> None:
