@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from edgemon import config, ruled, thresholds
+from edgemon import config, identity, ruled, thresholds
 from edgemon.alerts import api, rules
 from edgemon.alerts.alert import Alert, State
 from edgemon.alerts.engine import Engine, Evaluation
@@ -33,7 +33,7 @@ class Ruling:
     def __init__(self, store: Store, root: Root, state: str, announce: Announce) -> None:
         self.lane = Lane("rules")
         self._store, self._announce = store, announce
-        self._boot = (root.text("/proc/sys/kernel/random/boot_id") or "").strip()
+        self._boot = identity.boot(root)
         self._memory = Memory(state)
         self.engine = Engine(Samples())
         self._lock = threading.Lock()
