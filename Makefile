@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench fuzz clean
 
 run: $(STAMP)  ## install into .venv and run the daemon with its embedded model
 	STATE_DIRECTORY=$(CURDIR)/$(VENV)/state $(BIN)/edgemon run
@@ -21,6 +21,9 @@ lint: $(VENV)/tools
 
 bench: $(VENV)/tools  ## edgemon beside its peers, in one run
 	$(BIN)/python -m tests.benchmarks
+
+fuzz: $(VENV)/tools  ## what comes from outside, spoiled in CASES ways each; others in every run
+	EDGEMON_FUZZ_CASES=$(or $(CASES),20000) $(BIN)/pytest tests/fuzz
 
 clean:
 	rm -rf $(VENV)

@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, hardware, inference, promises, pushed, ruled
+from edgemon import alerting, hardware, inference, promises, pushed, ruled, serving
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -236,7 +236,8 @@ PROBE_WORKER_LEFT = Metric(
     "edgemon.probe.worker.left",
     "{process}",
     COUNTER,
-    "Workers that stayed and then left, by reason: rounds, age, growth (of memory), outcome (not ok), changed (model, "
+    "Workers that stayed and then left, by reason: rounds, age, doubt (a verdict needs new processes), "
+    "growth (of memory), outcome (not ok), changed (model, "
     "engine, settings), memory (short), room (too large, or an accelerator is kept from others), died, anatomy (the "
     "model was counted), closed.",
     ("probe", "reason"),
@@ -250,4 +251,5 @@ ALL: tuple[Metric, ...] = (
     *alerting.ALL,
     *ruled.ALL,
     *pushed.ALL,
+    *serving.ALL,
 )

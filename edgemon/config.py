@@ -27,6 +27,7 @@ from edgemon.values import (
     HOST_PORT,
     LEVEL,
     NAME,
+    PATH,
     PRECISION,
     RULES,
     About,
@@ -128,8 +129,10 @@ class Probe:
         ),
     ] = "auto"
     recycle: Annotated[
-        int, Whole(1, 100_000), About("runs after which a resident worker starts anew, as it does after an hour")
-    ] = 100
+        int,
+        Whole(1, 100_000),
+        About("runs after which a resident worker starts anew, as it does after an hour; verdicts need many processes"),
+    ] = 10
     scheduling: Annotated[
         str,
         one_of(SCHEDULING),
@@ -201,6 +204,11 @@ class Config:
     """Everything; every key is optional."""
 
     listen: Annotated[str, HOST_PORT, About("address of the HTTP server")] = DEFAULT_LISTEN
+    web_config: Annotated[
+        str,
+        Text(rf"|{PATH.pattern}", PATH.says),
+        About("file with its TLS, passwords and limits, as Prometheus' exporters have it (--web.config.file)"),
+    ] = ""
     state_dir: Annotated[
         str,
         Text(r"|/[^\0]*", "an absolute path"),
@@ -244,17 +252,23 @@ class Config:
 
 def apart(path: str | None) -> tuple[Config, list[tuple[str, str]]]:
     """Read and validate the file in a child process, and look for plugins; raise ConfigError with every problem."""
-    command = [sys.executable, "-m", "edgemon.schema", *([path] if path else [])]
-    try:
-        child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
-        said = json.loads(child.stdout)
-    except (subprocess.TimeoutExpired, OSError, ValueError) as error:
-        raise ConfigError(
-            [f"{path}: cannot be read: the child that reads it failed ({type(error).__name__}: {error})"]
-        ) from None
+    said = ask("edgemon.schema", path)
     if "problems" in said:
         raise ConfigError(said["problems"])
     return rebuild(Config, said["config"]), [(name, where) for name, where in said["plugins"]]
+
+
+def ask(module: str, path: str | None) -> Any:
+    """What a module says of a file, run as a child that answers in JSON; ConfigError when it does not."""
+    command = [sys.executable, "-m", module, *([path] if path else [])]
+    try:
+        child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+        return json.loads(child.stdout)
+    except subprocess.TimeoutExpired:
+        why = "took more than 30 s"
+    except (OSError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+    raise ConfigError([f"{path}: cannot be read: the child that reads it failed ({why})"])
 
 
 def rebuild(kind: Any, data: Any) -> Any:

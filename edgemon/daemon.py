@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from edgemon import __version__, catalog, identity, overview
+from edgemon.access.door import WATCH, Door
 from edgemon.alerts.notify import Notifying
 from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
@@ -53,9 +54,10 @@ LOOK = 60.0
 class Daemon:
     """Everything that runs, for one configuration at a time."""
 
-    def __init__(self, path: str | None, root: Root | None = None) -> None:
-        self._path, self._root = path, root or Root()
+    def __init__(self, path: str | None, root: Root | None = None, web_config: str | None = None) -> None:
+        self._path, self._root, self._web_config = path, root or Root(), web_config
         self.config, plugins = apart(path)
+        self._door = Door(web_config or self.config.web_config)
         logging.getLogger("edgemon").setLevel(self.config.log_level.upper())
         self._cleanup = ExitStack()
         self._ending = self._stale = False
@@ -92,7 +94,7 @@ class Daemon:
         self._make(state)
         exposition = Exposition(lambda: self._store.snapshot)
         site = Site(exposition, self.overview, self.stuck, self.ready, self._ruling.alerts, self._ruling.rules)
-        self._server = Server(listener, site, limits())
+        self._server = Server(listener, site, limits(), self._door)
         self._plan()
         self._listen_to_signals()
         self._server.start()
@@ -130,8 +132,7 @@ class Daemon:
             self._ending = True
 
     def _greet(self, listener: socket.socket) -> None:
-        host, port = listener.getsockname()[:2]
-        where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        where = self._door.listening(*listener.getsockname()[:2])
         names = ", ".join(one.name for one in self._scout.here) or "none"
         log.info("edgemon %s on %s: platforms %s", __version__, self._device(), names)
         log.info("probes %s", ", ".join(self.config.probes) or "none")
@@ -154,6 +155,7 @@ class Daemon:
                 Job("power", sensors.power, self._sample, delay=sensors.power),
                 Job("look", LOOK, self._look, delay=LOOK),
                 Job("flush", FLUSH, self._archive.flush, delay=FLUSH),
+                Job("web_config", WATCH, self._door.look, delay=WATCH),
             ]
         )
         self._pushing.follow(self.config)
@@ -224,7 +226,7 @@ class Daemon:
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
-        parts = (self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling)
+        parts = (self._door, self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling)
         for one in (*parts, self._starts, self._pushing):
             yield from one.readings()
 
@@ -245,6 +247,8 @@ class Daemon:
                 for name in ("listen", "state_dir")
                 if getattr(config, name) != getattr(self.config, name)
             ]
+            if not problems:
+                self._door.follow(self._web_config or config.web_config)
         except ConfigError as error:
             config, problems = self.config, list(error.problems)
         if problems:

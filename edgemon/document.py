@@ -20,6 +20,7 @@ MOST = 100_000
 DEEPEST = 64
 YAML = "tag:yaml.org,2002:"
 FOREIGN = {f"{YAML}{kind}" for kind in ("timestamp", "value", "binary", "set", "omap", "pairs")}
+PLAIN = {f"{YAML}{kind}" for kind in ("null", "merge")}
 
 
 class Loader(yaml.SafeLoader):
@@ -65,13 +66,21 @@ class Loader(yaml.SafeLoader):
         try:
             value = super().construct_object(node, deep)
             holds = len(str(value).encode()) < LARGEST and "\0" not in str(value)
-        except (ValueError, KeyError):  # no such day, 0b without digits, half a surrogate pair, more than 4300 digits
+        except (ValueError, KeyError, IndexError):  # 0b without digits, half a surrogate pair, no digit, 4300 of them
             holds = False
         if holds:
             return value
         text, kind = json.dumps(cut(node.value)), node.tag.removeprefix(YAML)
         self.problems.append((node.start_mark.line + 1, f"{text} cannot be read as {kind}"))
         return None
+
+
+class Texts(Loader):
+    """YAML in which every scalar is its own text, as the fields of Prometheus' files are; null is an empty one."""
+
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {  # type: ignore[misc]
+        first: [one for one in found if one[0] in PLAIN] for first, found in Loader.yaml_implicit_resolvers.items()
+    }
 
 
 def weigh(node: yaml.Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Settings of a probe that asks a served model over HTTP. `fitting` says which fit together."""
+"""Settings of a probe that asks a served model over HTTP or gRPC. `fitting` says which fit together."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """Keys and certificates for https. Verification is always on; a private or self-signed authority is named in ca."""
+    """Keys and certificates for https and grpcs. Verification is always on; name a private authority in ca."""
 
     ca: Annotated[str, FILE, About("certificates to trust instead of the system's, PEM")] = ""
     certificate: Annotated[str, FILE, About("certificate of this client, PEM")] = ""
@@ -80,16 +80,18 @@ class Endpoint:
 
     timeout: Annotated[float, Seconds(0.05, 600), About("time one request may take, connecting included")] = 5.0
     rate: Annotated[float, Range(0.01, 1000), About("requests a second at most; they never overlap")] = 10.0
-    headers: Annotated[Mapping[str, Header], TOKEN, About("headers to send; a secret as {file: PATH}")] = field(
-        default_factory=dict
-    )
+    headers: Annotated[
+        Mapping[str, Header], TOKEN, About("headers, or metadata of gRPC, to send; a secret as {file: PATH}")
+    ] = field(default_factory=dict)
     allow: Annotated[
         tuple[str, ...], Each(NETWORK), About("networks that may be connected to beside loopback and private ones")
     ] = ()
-    tls: Annotated[Tls, About("keys and certificates for https")] = field(default_factory=Tls)
+    tls: Annotated[Tls, About("keys and certificates for https and grpcs")] = field(default_factory=Tls)
     response: Annotated[int, Bytes(1 << 20, 1 << 30, none=False), About("largest answer that is read")] = 64 << 20
     tensors: Annotated[
-        str, Text(r"auto|json|binary", "auto, json or binary"), About("encoding; auto is binary where the server tells")
+        str,
+        Text(r"auto|json|binary", "auto, json or binary"),
+        About("encoding; auto is binary where the server tells, and over gRPC"),
     ] = "auto"
     faults: Annotated[
         tuple[str, ...],

@@ -18,6 +18,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def printable(text: str) -> str:
+    """The text in one line that moves no cursor and turns no writing around; files of strangers are quoted in it."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 class EdgemonError(Exception):
     """Base of all; its text is written for the person at the terminal."""
 
@@ -26,8 +33,8 @@ class ConfigError(EdgemonError, ValueError):
     """A configuration that cannot be used, with one line per problem: where, what, what is allowed."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(map(printable, problems))
+        super().__init__("\n".join(self.problems))
 
 
 class SetupError(EdgemonError, RuntimeError):
@@ -37,13 +44,16 @@ class SetupError(EdgemonError, RuntimeError):
 class CaptureError(EdgemonError, ValueError):
     """A file that is no capture, or cannot be read; names the line."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
+
 
 class ExpressionError(EdgemonError, ValueError):
     """PromQL that cannot be evaluated, with one line per problem: `line:column: what, and what to use instead`."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(map(printable, problems))
+        super().__init__("\n".join(self.problems))
 
 
 class CatalogError(EdgemonError, TypeError):

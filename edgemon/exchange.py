@@ -60,6 +60,8 @@ def wrong(one: Any) -> list[str]:
     references = one.get("references", {})
     fits = isinstance(references, dict) and all(_seconds(row, rounds) for row in references.values())
     problems += [] if fits else ["references: must be mappings of as many numbers above 0 as there are rounds"]
+    of = one.get("processes", [])
+    problems += [] if _processes(of, rounds) else ["processes: must be as many numbers as there are rounds, or none"]
     problems += [] if _golden(one.get("golden", [])) else ["golden: must be lists of tensors, each a mapping"]
     problems += [] if one.get("joules") is None or _positive(one["joules"]) else ["joules: must be a number above 0"]
     problems += [] if _conditions(one.get("conditions")) else ["conditions: are not what edgemon writes"]
@@ -89,6 +91,12 @@ def _seconds(value: Any, alike: Any = None) -> bool:
     if not isinstance(value, list) or not FEWEST <= len(value) <= MOST or not all(map(_positive, value)):
         return False
     return alike is None or (isinstance(alike, list) and len(value) == len(alike))
+
+
+def _processes(value: Any, rounds: Any) -> bool:
+    """A list of numbers, as many as there are rounds, or an empty one."""
+    numbers = isinstance(value, list) and all(isinstance(one, (int, float)) for one in value)
+    return numbers and (not value or (isinstance(rounds, list) and len(value) == len(rounds)))
 
 
 def _positive(value: Any) -> bool:

@@ -15,9 +15,9 @@ PRIVATE = re.compile(r"auth|cookie|token|secret|passw|key|credential", re.IGNORE
 
 def runtime_of(model: str) -> str:
     """The runtime for a URL, by its path; an empty string for what is no URL."""
-    if not re.match(r"https?://", model):
+    if not re.match(r"(http|grpc)s?://", model):
         return ""
-    return "openinference" if target.MODEL.fullmatch(model.partition("?")[0]) else "http"
+    return "openinference" if model.startswith("grpc") or target.MODEL.fullmatch(model.partition("?")[0]) else "http"
 
 
 def problem(runtime: str, model: str, endpoint: Any) -> str:
@@ -25,7 +25,7 @@ def problem(runtime: str, model: str, endpoint: Any) -> str:
     if runtime not in RUNTIMES:
         return f"model: {runtime} takes a file; a URL is for http and openinference" if runtime_of(model) else ""
     try:
-        where = target.parse(model)
+        where = target.parse(model, target.SCHEMES if runtime == "openinference" else tuple(target.PORTS))
     except ValueError as error:
         return f"model: {error}"
     names = [name for name, _ in urllib.parse.parse_qsl(where.path.partition("?")[2], keep_blank_values=True)]
@@ -33,12 +33,14 @@ def problem(runtime: str, model: str, endpoint: Any) -> str:
         return f"model: {private} looks like a secret, which must come from a file in a header, not stand in a URL"
     if runtime == "openinference" and not target.MODEL.fullmatch(where.path):
         return "model: must end in /v2/models/NAME or /v2/models/NAME/versions/VERSION for openinference"
+    if where.scheme.startswith("grpc") and not where.path.startswith("/v2/models/"):
+        return "model: must be grpc://HOST:PORT/v2/models/NAME: gRPC has no path before /v2"
     return _tls(where, endpoint.tls) or _request(endpoint)
 
 
 def _tls(where: target.Target, tls: Any) -> str:
-    if where.scheme == "http" and (tls.ca or tls.certificate or tls.key or tls.server_name):
-        return "endpoint.tls: is only for an https:// URL"
+    if not where.secure and (tls.ca or tls.certificate or tls.key or tls.server_name):
+        return "endpoint.tls: is only for an https:// or grpcs:// URL"
     return "endpoint.tls: key needs certificate" if tls.key and not tls.certificate else ""
 
 

@@ -26,7 +26,7 @@ from edgemon.judge.diagnosis import diagnose
 from edgemon.judge.epoch import MOST, RECENT
 from edgemon.judge.joules import joules
 from edgemon.judge.validity import usable, validity
-from edgemon.judge.verdict import State, interval, judge
+from edgemon.judge.verdict import doubtful, interval, judge
 from edgemon.metric import Distribution, Reading
 from edgemon.peaks import Device, device_of
 from edgemon.probe import supervisor
@@ -181,6 +181,7 @@ class Prober:
             reference=outputs_of(other) if other else [],
             energy=METERED if self._meterable(record) and not asked.rate else 0.0,
             reference_inputs=other.key.get("inputs", "") if other else "",
+            fresh=self.finding is not None and doubtful(self.finding.verdict),
         )
 
     def judge(self, result: Result) -> Finding:
@@ -196,8 +197,8 @@ class Prober:
         recent = [one for one in rounds if one.fingerprint == mark][-RECENT:]
         now, before = self._conditions(result, mark)
         causes = diagnose(Case(result, verdict, baseline, key, recent, now, before))
-        if causes and not (verdict.state is State.FAILING and result.facts.get("runtime") in served.RUNTIMES):
-            verdict = replace(verdict, advice=causes[0].step)  # of an endpoint the stage it failed in says more
+        if causes:
+            verdict = replace(verdict, advice=causes[0].step)
         return Finding(result, key, mark, verdict, baseline, validity(result, baseline), causes)
 
     def _conditions(self, result: Result, mark: str) -> tuple[Conditions, Conditions]:

@@ -72,7 +72,9 @@ def measured(result: Result) -> list[tuple[str, str]]:
         ("peak memory", f"{result.peak_memory / 1e6:.0f} MB" if result.peak_memory else ""),
         (
             "cost",
-            f"{result.cpu_seconds:.2f} s CPU in {result.wall_seconds:.2f} s" if result.cpu_seconds is not None else "",
+            f"{result.cpu_seconds or 0.0:.2f} s CPU in {result.wall_seconds or 0.0:.2f} s"
+            if result.cpu_seconds is not None
+            else "",
         ),
         *energy(result.facts.get("joules") or {}),
         ("output", _distances(result.distance)),

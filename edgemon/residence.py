@@ -2,6 +2,8 @@
 
 A worker that stays saves the import of the engine and the load of the model, 0.25 s of CPU and more each time, and
 costs memory for as long as it stays. Engines do not give memory back within a process: so it leaves from time to time.
+Rounds of one process also share its luck (`judge.compare`): so it leaves after a few rounds, and when a verdict is in
+doubt each round comes from a process of its own until it is not.
 """
 
 from __future__ import annotations
@@ -38,10 +40,10 @@ GROWTH = 32 << 20
 """Bytes that a worker may grow, or half of what it was after its first round if that is more."""
 EACH = frozenset(
     {"golden", "golden_digest", "golden_inputs", "reference", "reference_inputs", "tolerance", "samples", "seconds",
-     "idle", "kernel_share", "energy", "timeout", "record", "counted", "until", "rate", "faults", "profile"}
+     "idle", "kernel_share", "energy", "timeout", "record", "counted", "until", "rate", "faults", "profile", "fresh"}
 )  # fmt: skip
 """What of a request may differ from round to round."""
-APART = ("record", "until", "faults", "profile")
+APART = ("record", "until", "faults", "profile", "fresh")
 """What is asked of a worker that is then gone."""
 
 
@@ -128,7 +130,7 @@ class Residence:
         """One run, as `supervisor.run`, in the worker that is here or in a new one."""
         with self._lock:
             mark = self._marks(request, python)
-            self._leave(self._unfit() or ("changed" if mark != self._mark else ""))
+            self._leave(self._unfit() or ("changed" if mark != self._mark else "doubt" if request.fresh else ""))
             self._choose()
             if not self.choice.stays:
                 self._leave("memory" if self._short else "room")

@@ -57,6 +57,7 @@ from edgemon.values import (
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Mark = Seconds | Bytes | Range | Sizes | Each | Files | Arguments | Text
+HIDDEN = {"secret", "token", "file", "key", "password"}
 KINDS = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
@@ -255,7 +256,7 @@ def _explain(error: Any) -> str:
     if error["type"] == "together":
         return f"{path}.{error['msg']}"
     text = KINDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
-    value = "(hidden)" if "headers" in parts and "otlp" in parts else _show(error["input"])
+    value = "(hidden)" if "headers" in parts and "otlp" in parts else _show(error["input"], parts[-1] if parts else "")
     return f"{path}: {value} {text}"
 
 
@@ -272,9 +273,12 @@ def _nearest(loc: tuple[Any, ...]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known keys: {', '.join(known)}"
 
 
-def _show(value: object) -> str:
-    """The value; a password in a URL is nobody's to read."""
-    value = re.sub(r"(?<=://)[^/@\s]*@", "***@", value) if isinstance(value, str) else value
+def _show(value: object, name: str) -> str:
+    """The value; a password in a URL, or what stands where the file of a secret is named, is nobody's to read."""
+    if name in HIDDEN and not str(value).startswith(("/", "$")):
+        return "***"
+    if isinstance(value, str):
+        value = re.sub(r"((?<=://)[^/@\s]*(?=@)|(?<==)[^&\s]*(?=&|$))", "***", value) if "://" in value else value
     return shown(value) if isinstance(value, str) else cut(json.dumps(value, default=str))
 
 

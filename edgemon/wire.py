@@ -12,9 +12,12 @@ from edgemon.errors import SetupError
 REASONS = {
     200: b"OK",
     400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     413: b"Content Too Large",
+    429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error",
     503: b"Service Unavailable",
@@ -23,7 +26,10 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what clients can cost; seconds and bytes. `idle` must exceed the scrape interval."""
+    """Bounds on what clients can cost; seconds and bytes. `idle` must exceed the scrape interval.
+
+    `verify` is how long a password may take, others before it included.
+    """
 
     connections: int = 384
     header: int = 8192
@@ -31,6 +37,7 @@ class Limits:
     idle: float = 120.0
     write: float = 10.0
     linger: float = 1.0
+    verify: float = 30.0
     buffer: int = 65536
 
 
@@ -41,11 +48,16 @@ def limits() -> Limits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A GET or HEAD: path without query, headers with lower-case names, and the query as it was sent."""
+    """A GET or HEAD: path without query, headers with lower-case names, and the query as it was sent.
+
+    `address` is the client's, empty for a local socket; `known` says that it is somebody, not just anybody.
+    """
 
     path: str
     headers: dict[str, str]
     query: str = ""
+    address: str = ""
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

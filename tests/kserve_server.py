@@ -1,4 +1,7 @@
-"""The embedded model behind KServe's own model server: `python kserve_server.py MODEL PORT`. Runs in KServe's venv."""
+"""The embedded model behind KServe's own model server, over HTTP and gRPC: `python kserve_server.py MODEL HTTP GRPC`.
+
+Runs in KServe's venv.
+"""
 
 import sys
 from typing import Any
@@ -42,4 +45,4 @@ class Onnx(Model):  # type: ignore[misc]
 if __name__ == "__main__":
     model = Onnx("mobilenet")
     model.load()
-    ModelServer(http_port=int(sys.argv[2]), workers=1, enable_grpc=False).start([model])
+    ModelServer(http_port=int(sys.argv[2]), grpc_port=int(sys.argv[3]), workers=1).start([model])

@@ -37,7 +37,7 @@ class Running:
     @property
     def address(self) -> str:
         """host:port."""
-        return self.url.removeprefix("http://")
+        return self.url.partition("://")[2]
 
     def log(self) -> str:
         """What it has said so far."""
@@ -102,6 +102,6 @@ def fetch(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]
 def _announced(process: subprocess.Popen[bytes], path: Path) -> str:
     """The address from the line that announces it; an AssertionError with the log when the daemon ended instead."""
     text = path.read_text(errors="replace")
-    found = re.search(r"metrics at (http://\S+)/metrics", text)
+    found = re.search(r"metrics at (https?://\S+)/metrics", text)
     assert found or process.poll() is None, f"edgemon ended with status {process.returncode}: {text}"
     return found[1] if found else ""

@@ -12,13 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from edgemon import alerting, catalog, hardware, inference, promises, pushed, ruled
+from edgemon import alerting, catalog, hardware, inference, promises, pushed, ruled, serving
 from edgemon.errors import CatalogError
 from edgemon.metric import UNITS, Kind, Metric
 from tests.taken import taken
 
 EDGEMON = Path(catalog.__file__).parent
-ROOMS = {"catalog.py", "alerting.py", "hardware.py", "inference.py", "promises.py", "pushed.py", "ruled.py"}
+ROOMS = {
+    "catalog.py",
+    "alerting.py",
+    "hardware.py",
+    "inference.py",
+    "promises.py",
+    "pushed.py",
+    "ruled.py",
+    "serving.py",
+}
 EVERY = pytest.mark.parametrize("metric", catalog.ALL, ids=lambda metric: metric.name)
 
 
@@ -29,7 +38,7 @@ def test_no_name_is_given_twice_in_either_world(attribute: str) -> None:
 
 
 def test_all_holds_every_metric_declared() -> None:
-    rooms = (catalog, alerting, hardware, inference, promises, pushed, ruled)
+    rooms = (catalog, alerting, hardware, inference, promises, pushed, ruled, serving)
     declared = [one for room in rooms for one in vars(room).values() if isinstance(one, Metric)]
     assert len(declared) == len(catalog.ALL) == len(set(catalog.ALL))
 

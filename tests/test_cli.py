@@ -27,10 +27,10 @@ from tests.test_daemon import SPIN, alive, configure, edgemon
 QUICK = {**DENSE, "interval": "60s"}  # by hand nothing is due, and a run may take as long as it does
 ENV = {**os.environ, "PYTHONPATH": str(HERE)}
 FINDING = {
-    "probe", "outcome", "detail", "stage", "at", "boottime", "import_seconds", "load_seconds", "first_seconds",
-    "idle_seconds", "latencies", "corrected", "run_delay", "kernels", "witnesses", "windows", "slices", "inferences",
-    "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases", "reference", "conditions",
-    "fingerprint", "key", "validity", "verdict",
+    "probe", "outcome", "detail", "stage", "at", "boottime", "started", "import_seconds", "load_seconds",
+    "first_seconds", "idle_seconds", "latencies", "corrected", "run_delay", "kernels", "witnesses", "windows",
+    "slices", "inferences", "metered", "peak_memory", "cpu_seconds", "wall_seconds", "facts", "distance", "phases",
+    "reference", "conditions", "fingerprint", "key", "validity", "verdict",
 }  # fmt: skip
 VERDICT = {
     "state", "cause", "text", "slowdown", "bounds", "relative", "references", "drift", "epoch", "evidence", "causes",
@@ -38,7 +38,7 @@ VERDICT = {
 }  # fmt: skip
 BASELINE = {
     "probe", "fingerprint", "key", "rounds", "placement", "golden", "at", "references", "kernels", "joules",
-    "conditions", "phases",
+    "conditions", "phases", "processes",
 }  # fmt: skip
 SENSOR = {"sensor", "state", "seconds", "errors", "detail", "readings"}
 

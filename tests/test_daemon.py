@@ -208,7 +208,10 @@ def test_a_bad_configuration_is_exit_2_with_every_problem(tmp_path: Path) -> Non
     ran = edgemon("run", "--config", path)
     assert ran.returncode == 2
     allowed = "must be a duration from 100ms to 1h, such as 30s or 1m30s; write the unit: 3s"
-    known = "listen, state_dir, log_level, sensors, budget, gates, triggers, probes, notify, otlp, rules, thresholds"
+    known = (
+        "listen, web_config, state_dir, log_level, sensors, budget, gates, triggers, probes, notify, otlp, rules, "
+        "thresholds"
+    )
     assert ran.stderr.splitlines() == [
         f"edgemon: {path}: sensors.interval: 3 {allowed}",
         f"edgemon: {path}: colour: unknown key; known keys: {known}",

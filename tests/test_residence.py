@@ -226,6 +226,17 @@ def test_it_leaves_after_as_many_rounds_as_are_set(home: Callable[..., Residence
     assert left(one) == {"rounds": 2}
 
 
+def test_a_round_that_wants_a_process_of_its_own_has_one_and_no_other_round_has_it(
+    home: Callable[..., Residence],
+) -> None:
+    one = home()
+    started = [one.run(ask(fresh=fresh)).started for fresh in (False, False, True, True, False, False)]
+    assert started[0] == started[1]
+    assert started[4] == started[5]
+    assert len(set(started)) == 4
+    assert left(one) == {"doubt": 1}
+
+
 def test_it_leaves_after_an_hour(home: Callable[..., Residence]) -> None:
     now = [0.0]
     one = home(clock=lambda: now[0])

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from edgemon import document
 from edgemon.alerts import embedded, template
@@ -17,7 +17,7 @@ from edgemon.alerts.expansion import RefusedError
 from edgemon.alerts.promql import parse
 from edgemon.alerts.promql.complain import tree
 from edgemon.alerts.rules import Group, Rule
-from edgemon.errors import ConfigError, ExpressionError
+from edgemon.errors import ConfigError, ExpressionError, printable
 
 DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 UNITS = (31_536_000.0, 604_800.0, 86_400.0, 3600.0, 60.0, 1.0, 0.001)
@@ -27,16 +27,6 @@ FILE = ("groups",)
 GROUP = ("name", "interval", "query_offset", "limit", "rules", "labels")
 ALERT = ("alert", "expr", "for", "keep_firing_for", "labels", "annotations")
 RECORD = ("record", "expr", "labels")
-PLAIN = {f"{document.YAML}{kind}" for kind in ("null", "merge")}
-
-
-class Loader(document.Loader):
-    """YAML in which every scalar is its own text, as Prometheus' fields are strings; null is an empty one."""
-
-    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {  # type: ignore[misc]
-        first: [one for one in found if one[0] in PLAIN]
-        for first, found in document.Loader.yaml_implicit_resolvers.items()
-    }
 
 
 def seconds(text: str) -> float:
@@ -65,7 +55,7 @@ class Reader:
     def read(self) -> Reader:
         """Read it."""
         try:
-            data = document.read(embedded.located(self.path), Loader, "a rule file")
+            data = document.read(embedded.located(self.path), document.Texts, "a rule file")
         except ConfigError as error:
             self.problems += error.problems
             return self
@@ -83,7 +73,7 @@ class Reader:
         return self
 
     def _problem(self, text: str) -> None:
-        self.problems.append(f"{self._where}: {text}")
+        self.problems.append(printable(f"{self._where}: {text}"))
 
     def _keys(self, data: Mapping[str, Any], known: Sequence[str]) -> None:
         for key in [key for key in data if key not in known]:

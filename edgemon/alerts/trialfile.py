@@ -12,7 +12,7 @@ from typing import Any
 from edgemon import document
 from edgemon.alerts import notation
 from edgemon.alerts.promql.values import Labels
-from edgemon.alerts.rulefile import Loader, paths, seconds
+from edgemon.alerts.rulefile import paths, seconds
 from edgemon.errors import ConfigError
 
 FLOAT = re.compile(
@@ -87,7 +87,7 @@ class TrialFile:
 
 def read(path: str) -> TrialFile:
     """The file, or ConfigError with every problem."""
-    return _Reader(path).file(document.read(path, Loader, "a file of rule tests"))
+    return _Reader(path).file(document.read(path, document.Texts, "a file of rule tests"))
 
 
 class _Reader:

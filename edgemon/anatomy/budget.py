@@ -2,17 +2,19 @@
 
 import time
 
+from edgemon import protobuf
+
 UNITS = 500000
 """Some two seconds of Python; a model of ten thousand nodes takes half of them."""
 SECONDS = 5.0
 """On a slow device the time is over first."""
 
 
-class Budget:
+class Budget(protobuf.Budget):
     """Fields, list entries and nodes are paid for one by one: a hostile file costs no more, however it is made."""
 
     def __init__(self, units: int = UNITS, seconds: float = SECONDS) -> None:
-        self._left = units
+        super().__init__(units)
         self._look = units - 1000
         self._end = time.monotonic() + seconds
 

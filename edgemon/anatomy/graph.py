@@ -4,8 +4,8 @@ import struct
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from edgemon.anatomy.budget import Budget
-from edgemon.anatomy.protobuf import fields, numbers, signed, text, view, whole
 from edgemon.anatomy.tensors import DTYPES, RANK, SMALL, Tensor, elements, size
+from edgemon.protobuf import fields, numbers, signed, text, view, whole
 
 Dims = Tuple[Optional[int], ...]
 DEEPEST = 12

@@ -4,7 +4,7 @@ import struct
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from edgemon.anatomy.budget import Budget
-from edgemon.anatomy.protobuf import numbers, view
+from edgemon.protobuf import numbers, view
 
 SMALL = 256
 """Elements of a tensor that is read and not only measured: shapes, axes and scales are that short."""

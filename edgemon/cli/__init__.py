@@ -96,6 +96,18 @@ def configured(of: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return of
 
 
+def guarded(of: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add --web.config.file, by the name that it has in Prometheus' exporters."""
+    of.add_argument(
+        "--web.config.file",
+        metavar="FILE",
+        dest="web_config",
+        type=os.path.abspath,
+        help="TLS, passwords and limits of the HTTP server (default: web_config: of the configuration)",
+    )
+    return of
+
+
 def rooted(of: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add --root."""
     of.add_argument("--root", metavar="CAPTURE", help="read a capture instead of this machine; it plays in real time")

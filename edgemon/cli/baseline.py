@@ -17,7 +17,7 @@ from edgemon.errors import SetupError
 from edgemon.finding import Finding
 from edgemon.identity import device
 from edgemon.judge.baseline import ROUNDS, Baseline, record
-from edgemon.judge.epoch import ENOUGH
+from edgemon.judge.epoch import ENOUGH, spread
 from edgemon.probe.result import Outcome, Result
 from edgemon.sysfs import Root
 
@@ -95,7 +95,8 @@ def _accept(chosen: argparse.Namespace) -> int:
         raise SetupError(
             f"only {len(kept)} rounds of {chosen.name} are known; run: edgemon baseline record {chosen.name}"
         )
-    return _keep(archive, [*kept[:-1][-(ROUNDS * 2) :], last.result], [last.result])
+    known = spread(kept[:-1], [one.started or one.at for one in kept[:-1]])
+    return _keep(archive, [*known, last.result], [last.result])
 
 
 def _keep(archive: Archive, results: Sequence[Result], whole: Sequence[Result] = ()) -> int:

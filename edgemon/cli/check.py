@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from edgemon import cli, config
+from edgemon.access.web import Said, Web
 from edgemon.alerts.notify import receivers
 from edgemon.alerts.receiver import Delivery, Receiver
 from edgemon.alerts.rules import load
@@ -27,7 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
     text = (
         "Check the configuration and what it names. Loads every configured model once, in a worker, without running it."
     )
-    return cli.configured(cli.command(commands, "check", text))
+    return cli.guarded(cli.configured(cli.command(commands, "check", text)))
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -36,7 +37,7 @@ def run(chosen: argparse.Namespace) -> int:
     there = chosen.config or (config.DEFAULT_PATH if os.path.exists(config.DEFAULT_PATH) else "")
     print(f"configuration  {f'{there} is good' if there else f'defaults, there is no {config.DEFAULT_PATH}'}")
     print(f"state          {settings.state()}")
-    bad = _platforms(settings)
+    bad = _web(chosen.web_config or settings.web_config, settings.listen) + _platforms(settings)
     for name in engines():
         found = engine(name)
         version = found.facts.get("runtime_version", "")
@@ -59,6 +60,20 @@ def _push(settings: Otlp) -> int:
             else f"push           {signal} to {url} can be sent"
         )
     return bad
+
+
+def _web(path: str, address: str) -> int:
+    """How the daemon would be served, and to whom."""
+    from edgemon.access import webfile  # noqa: PLC0415 - YAML and OpenSSL, for those who check
+
+    said = webfile.Reader(path).read() if path else Said(Web(), (), (), ())
+    for problem in said.problems:
+        print(f"problem        {problem}")
+    if said.web:
+        print(f"web            {address}: {said.web}")
+        for warning in [*said.warnings, *said.web.unwise(address.rpartition(":")[0].strip("[]"))]:
+            print(f"warning        {warning}")
+    return len(said.problems)
 
 
 def _rules(files: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ log = logging.getLogger("edgemon")
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Declare the command."""
     text = "Run the daemon. It senses, probes and serves /metrics until SIGTERM; SIGHUP reads the configuration again."
-    return cli.rooted(cli.configured(cli.command(commands, "run", text)))
+    return cli.rooted(cli.guarded(cli.configured(cli.command(commands, "run", text))))
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -24,8 +24,8 @@ def run(chosen: argparse.Namespace) -> int:
 
     logs.to_stderr()
     if not chosen.root:
-        return daemon.Daemon(chosen.config).run()
+        return daemon.Daemon(chosen.config, web_config=chosen.web_config).run()
     with tempfile.TemporaryDirectory(prefix="edgemon-replay-") as folder:
         os.environ["STATE_DIRECTORY"] = folder  # a replay leaves nothing behind, unless state_dir: says where
         log.warning("simulated: %s is replayed, probes run on this machine", chosen.root)
-        return daemon.Daemon(chosen.config, cli.root(chosen)).run()
+        return daemon.Daemon(chosen.config, cli.root(chosen), chosen.web_config).run()

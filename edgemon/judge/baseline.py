@@ -26,7 +26,8 @@ class Round:
     """One ok run of a probe: its median inference less scheduler delay, in seconds, and what it ran on.
 
     `references` are the medians of the kernels that ran between, in seconds, `kernels` what they were; `run_delay` and
-    `steal` shares of the time that others had.
+    `steal` shares of the time that others had. `process` stands for the process that ran it: rounds of one
+    share it; 0 is not known.
     """
 
     value: float
@@ -36,6 +37,7 @@ class Round:
     steal: float = 0.0
     references: Mapping[str, float] = field(default_factory=dict)
     kernels: Mapping[str, str] = field(default_factory=dict)
+    process: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Baseline:
 
     `references` are seconds per call of the reference kernels in the same rounds, `kernels` what these were, and
     `joules` the net energy of an inference, where that was metered; `phases` are the median seconds of import, load,
-    first and idle_start; `conditions` are what the device was like then, None if nobody looked.
+    first and idle_start; `conditions` are what the device was like then, None if nobody looked. `processes` are the
+    process of each round, none where each had its own.
     """
 
     probe: str
@@ -59,6 +62,7 @@ class Baseline:
     joules: float | None = None
     conditions: Conditions | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
+    processes: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -74,7 +78,8 @@ class Baseline:
         """The inverse of `to_json`."""
         references = {name: tuple(values) for name, values in data.get("references", {}).items()}
         seen = Conditions.from_json(data["conditions"]) if data.get("conditions") else None
-        return Baseline(**{**data, "rounds": tuple(data["rounds"]), "references": references, "conditions": seen})
+        given = {"rounds": tuple(data["rounds"]), "processes": tuple(data.get("processes", ()))}
+        return Baseline(**{**data, **given, "references": references, "conditions": seen})
 
 
 def shared(references: Iterable[str], kernels: Mapping[str, str], baseline: Baseline) -> tuple[str, ...]:
@@ -123,9 +128,16 @@ def round_of(result: Result, mark: str) -> Round:
         at=result.at,
         run_delay=result.run_delay or 0.0,
         steal=result.witnesses.get("steal", 0.0),
+        process=result.started,
         references=telling(result),
         kernels=result.facts.get("kernels", {}),
     )
+
+
+def processes(rounds: Sequence[Round]) -> tuple[float, ...]:
+    """The process of each round, a number of its own where it is not known; none where no two share one."""
+    found = tuple(one.process or -float(place) for place, one in enumerate(rounds, 1))
+    return found if len(set(found)) < len(found) else ()
 
 
 def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
@@ -134,13 +146,15 @@ def record(results: Sequence[Result], device: Mapping[str, str]) -> Baseline:
     if not keys or any(key != keys[0] for key in keys):
         raise ValueError("the runs differ in what they ran on")
     mark, last = fingerprint(keys[0]), results[-1]
+    rounds = [round_of(result, mark) for result in results]
     names = [name for name in telling(last) if all(name in result.kernels for result in results)]
     metered = [one["net"] for result in results if (one := result.facts.get("joules")) and one["net"] > one["error"]]
     return Baseline(
         probe=last.probe,
         fingerprint=mark,
         key=keys[0],
-        rounds=tuple(round_of(result, mark).value for result in results),
+        rounds=tuple(one.value for one in rounds),
+        processes=processes(rounds),
         placement=last.facts.get("placement", {}),
         golden=next((result.outputs for result in results if result.outputs), ()),
         at=last.at,

@@ -8,6 +8,7 @@ from enum import Enum, IntEnum
 
 from edgemon import inference
 from edgemon.conditions import Conditions
+from edgemon.endpoint import RUNTIMES
 from edgemon.judge.baseline import Baseline, Round
 from edgemon.judge.placement import is_cpu
 from edgemon.judge.validity import OFF
@@ -85,6 +86,11 @@ class Case:
         return None
 
     @property
+    def served(self) -> bool:
+        """Whether another process serves the model."""
+        return self.result.facts.get("runtime") in RUNTIMES
+
+    @property
     def accelerated(self) -> bool:
         """Whether the model is meant to run on something else than the CPU."""
         asked = self.result.facts.get("requested") or (self.baseline.key if self.baseline else {}).get(
@@ -96,7 +102,7 @@ class Case:
     def referenced(self) -> bool:
         """Whether fixed work ran where the model does: on the CPU it says nothing of an accelerator."""
         label = str(self.result.facts.get("kernels", {}).get("compute", ""))
-        return bool(label) and not (self.accelerated and label.startswith(("CPU", "sha256")))
+        return bool(label) and not (self.accelerated and label.startswith(("CPU", "host:")))
 
     @property
     def run_delay(self) -> float:

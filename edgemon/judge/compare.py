@@ -7,23 +7,31 @@ not move with clocks, heat and a noisy host; it moves with model, engine and pla
   CPU, bias the ratio by some 5 % (two kinds of work do not suffer alike): then only 10 % count.
 - slower, and a kernel is certainly more than 10 % slower too: the device, its arithmetic or its memory.
 - slower while others had the CPU: contention, or steal where the hypervisor took it.
+
+Rounds of one process share its luck: where its code and its memory came to lie, in pages of which size. That makes some
+1 % between processes, as much as there is between rounds of one, so five rounds of a worker that stays are less than
+five. What is said must hold of the processes too, each by the median of its rounds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from edgemon.judge.baseline import Baseline, Round, shared
-from edgemon.judge.statistics import mann_whitney, ratio
+from edgemon.judge.baseline import Baseline, Round, processes, shared
+from edgemon.judge.statistics import by_group, mann_whitney, ratio
 from edgemon.judge.validity import CONTENDED, OFF
 
 CERTAIN = 0.01
 LARGE = 0.71
 COMPUTE = "compute"
 DEVICE = {"compute": "device_slow", "memory": "memory_slow"}
+
+
+Processes = tuple[Sequence[float], Sequence[float]]
+"""Of each recent round and of each of the baseline's the process it came from; none where each had its own."""
 
 
 class Trend(Enum):
@@ -49,7 +57,7 @@ class Change:
 class Comparison:
     """What moved: the model's time, that over the compute kernel's, each kernel's; and the shares others had.
 
-    `trend` is what is to be said of the probe, `cause` why.
+    `trend` is what is to be said of the probe, `cause` why. `processes` is how many the recent rounds came from.
     """
 
     model: Change
@@ -60,6 +68,7 @@ class Comparison:
     trend: Trend
     cause: str
     kernels: Mapping[str, str] = field(default_factory=dict)
+    processes: int = 0
 
 
 def compare(recent: Sequence[Round], baseline: Baseline, effect: float) -> Comparison:
@@ -69,8 +78,8 @@ def compare(recent: Sequence[Round], baseline: Baseline, effect: float) -> Compa
     ]
     run_delay = sum(one.run_delay for one in recent) / len(recent)
     steal = sum(one.steal for one in recent) / len(recent)
-    values = [one.value for one in recent]
-    references = {n: change([one.references[n] for one in recent], baseline.references[n], OFF) for n in names}
+    values, of = [one.value for one in recent], (processes(recent), baseline.processes)
+    references = {n: change([one.references[n] for one in recent], baseline.references[n], OFF, of) for n in names}
     off = any(abs(math.log(one.ratio)) > math.log(1 + OFF) for one in references.values())
     others = "contention" if run_delay > CONTENDED else "steal" if steal > CONTENDED else ""
     limit = max(effect, OFF) if off or others else effect
@@ -78,28 +87,48 @@ def compare(recent: Sequence[Round], baseline: Baseline, effect: float) -> Compa
     if COMPUTE in references:
         per = [one.value / one.references[COMPUTE] for one in recent]
         before = [a / b for a, b in zip(baseline.rounds, baseline.references[COMPUTE], strict=True)]
-        relative = change(per, before, limit)
-    model = change(values, baseline.rounds, limit if others else effect)
+        relative = change(per, before, limit, of)
+    model = change(values, baseline.rounds, limit if others else effect, of)
     trend, cause = _decide(model, relative, references, others, limit)
-    return Comparison(model, relative, references, run_delay, steal, trend, cause, baseline.kernels)
+    ran = len(set(of[0])) or len(recent)
+    return Comparison(model, relative, references, run_delay, steal, trend, cause, baseline.kernels, ran)
 
 
-def change(current: Sequence[float], baseline: Sequence[float], effect: float) -> Change:
-    """How a series changed.
+def change(current: Sequence[float], baseline: Sequence[float], effect: float, of: Processes = ((), ())) -> Change:
+    """How a series changed; `of` are the processes its rounds came from.
 
     Slower or faster is said only when all agree: the change is at least the effect and its 95 % bound at least half of
     it, the exact Mann-Whitney p is below 1 %, and the rounds hardly overlap (A12 >= 0.71, a large effect by Vargha and
-    Delaney). A change that large without the certainty is unsure.
+    Delaney); and all of that but the size holds of the processes' medians. A change that large without the certainty is
+    unsure.
     """
     estimate, low, high = ratio(current, baseline)
+    found = Change(estimate, low, high, Trend.UNSURE)
     if 1 / (1 + effect) < estimate < 1 + effect:
-        return Change(estimate, low, high, Trend.SAME)
+        return replace(found, trend=Trend.SAME)
     slower = estimate > 1
-    sure = low > 1 + effect / 2 if slower else high < 1 / (1 + effect / 2)
-    a12, p = mann_whitney(current, baseline) if slower else mann_whitney(baseline, current)
-    if not sure or p >= CERTAIN or a12 < LARGE:
-        return Change(estimate, low, high, Trend.UNSURE)
-    return Change(estimate, low, high, Trend.SLOWER if slower else Trend.FASTER)
+    sure = all(_sure(a, b, effect) if slower else _sure(b, a, effect) for a, b in _levels(current, baseline, of))
+    return replace(found, trend=Trend.SLOWER if slower else Trend.FASTER) if sure else found
+
+
+def _levels(
+    current: Sequence[float], baseline: Sequence[float], of: Processes
+) -> Iterator[tuple[Sequence[float], Sequence[float]]]:
+    """The rounds; and where some share a process, the processes."""
+    yield current, baseline
+    if any(of):
+        yield _grouped(current, of[0]), _grouped(baseline, of[1])
+
+
+def _grouped(values: Sequence[float], of: Sequence[float]) -> Sequence[float]:
+    return by_group(values, of) if of else values
+
+
+def _sure(slow: Sequence[float], quick: Sequence[float], effect: float) -> bool:
+    """Whether the first are certainly slower."""
+    _, low, _ = ratio(slow, quick)
+    a12, p = mann_whitney(slow, quick)
+    return low > 1 + effect / 2 and p < CERTAIN and a12 >= LARGE
 
 
 def _decide(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from edgemon.judge.baseline import Baseline, differences, shared
 from edgemon.judge.compare import COMPUTE, Change, change
-from edgemon.judge.statistics import mann_whitney
+from edgemon.judge.statistics import by_group, mann_whitney
 from edgemon.probe.golden import distance
 
 
@@ -24,7 +24,7 @@ class Contrast:
     """One side against the first.
 
     `relative` is the model over the compute kernel, which other clocks and CPUs of one kind leave alone; `larger` the
-    probability that a round of this side takes longer (A12), `p` that of a difference so large by chance (exact, of
+    probability that a process of this side takes longer (A12), `p` that of a difference so large by chance (exact, of
     that direction); `outputs` the distance of the golden outputs, {} where both have none of the same inputs.
     """
 
@@ -43,13 +43,15 @@ def contrast(first: Side, side: Side, effect: float = 0.05) -> Contrast:
     a, b = side.rounds, first.rounds
     names = shared(a.references, a.kernels, b)
     per = [_relative(one) for one in (a, b)] if COMPUTE in names else []
-    larger, p = mann_whitney(a.rounds, b.rounds)
-    _, other = mann_whitney(b.rounds, a.rounds)
+    of = (a.processes, b.processes)
+    apart = [by_group(one.rounds, one.processes) if one.processes else one.rounds for one in (a, b)]
+    larger, p = mann_whitney(*apart)
+    _, other = mann_whitney(*reversed(apart))
     return Contrast(
         side=side,
-        model=change(a.rounds, b.rounds, effect),
-        relative=change(per[0], per[1], effect) if per else None,
-        references={name: change(a.references[name], b.references[name], effect) for name in names},
+        model=change(a.rounds, b.rounds, effect, of),
+        relative=change(per[0], per[1], effect, of) if per else None,
+        references={name: change(a.references[name], b.references[name], effect, of) for name in names},
         larger=larger,
         p=min(p, other),
         differences=differences(b.key, a.key),

@@ -17,6 +17,7 @@ from edgemon import inference
 from edgemon.judge import accelerator, contention, software, speed
 from edgemon.judge.case import Case, Kind, Rule, Weight, Witness
 from edgemon.judge.validity import OFF
+from edgemon.judge.verdict import State
 
 
 class Strength(str, Enum):
@@ -141,8 +142,15 @@ def _weigh(rule: Rule, case: Case) -> Cause | None:
         rule.meaning,
         tuple(one for one in witnesses if one.weight > 0),
         tuple(one for one in witnesses if one.weight < 0),
-        (rule.name == "unexplained" and case.verdict.advice) or rule.step.format(probe=case.result.probe),
+        _step(rule, case),
     )
+
+
+def _step(rule: Rule, case: Case) -> str:
+    """What to do next; of what nothing explains, and of an endpoint, the stage it failed in says more."""
+    failed_there = case.served and case.verdict.state is State.FAILING
+    own = case.verdict.advice if failed_there or rule.name == "unexplained" else ""
+    return own or rule.step.format(probe=case.result.probe)
 
 
 def _distinct(witnesses: Sequence[Witness]) -> list[Witness]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeVar
 
-from edgemon.judge.baseline import ROUNDS, Baseline, Round, fingerprint
+from edgemon.judge.baseline import ROUNDS, Baseline, Round, fingerprint, processes
 from edgemon.judge.compare import Change, change
 
+T = TypeVar("T")
 ENOUGH, RECENT, MOST = 3, 5, 20
 """Rounds that can be compared, rounds that are judged, and rounds they are compared with at most."""
 
@@ -53,17 +55,32 @@ def turn(rounds: Sequence[Round], effect: float) -> Turn | None:
     if len(found) < 2 or min(len(one.rounds) for one in found[-2:]) < ENOUGH:
         return None
     old, new = found[-2:]
-    before, now = ([one.value for one in some] for some in (old.rounds[-MOST:], new.rounds[:MOST]))
-    return Turn(old.fingerprint, new.fingerprint, new.since, change(now, before, effect))
+    now, before = new.rounds[:MOST], old.rounds[-MOST:]
+    values, old_values = ([one.value for one in some] for some in (now, before))
+    moved = change(values, old_values, effect, (processes(now), processes(before)))
+    return Turn(old.fingerprint, new.fingerprint, new.since, moved)
 
 
 def rolling(probe: str, key: Mapping[str, str], rounds: Sequence[Round]) -> Baseline | None:
     """The rounds of this fingerprint before the latest few, as a baseline; None while there are too few."""
     mark = fingerprint(key)
-    own = [one for one in rounds if one.fingerprint == mark][:-RECENT][-MOST:]
+    own = [one for one in rounds if one.fingerprint == mark][:-RECENT]
+    own = spread(own, processes(own))
     if len(own) < ROUNDS:
         return None
     return gathered(probe, key, own)
+
+
+def spread(rounds: Sequence[T], of: Sequence[float]) -> list[T]:
+    """The latest rounds, up to MOST: of a worker that stays only the last few, so that they see many processes.
+
+    `of` is the process of each; none where no two share one.
+    """
+    own: dict[float, list[T]] = {}
+    for one, process in zip(rounds, of or range(len(rounds)), strict=True):
+        own.setdefault(process, []).append(one)
+    each = max(2, MOST // max(1, len(own)))
+    return [one for some in own.values() for one in some[-each:]][-MOST:]
 
 
 def gathered(probe: str, key: Mapping[str, str], rounds: Sequence[Round]) -> Baseline:
@@ -78,6 +95,7 @@ def gathered(probe: str, key: Mapping[str, str], rounds: Sequence[Round]) -> Bas
         at=last.at,
         references={name: tuple(one.references[name] for one in rounds) for name in same},
         kernels={name: last.kernels.get(name, "") for name in same},
+        processes=processes(rounds),
     )
 
 

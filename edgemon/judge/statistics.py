@@ -1,7 +1,8 @@
 """Statistics on small samples, distribution-free and exact: order statistics, Mann-Whitney, Hodges-Lehmann.
 
-The unit is the round (one run of a probe in its own process), never the single inference: rounds differ from one
-another more than inferences within a round do, and pooling them finds differences where there are none.
+The unit is the round (one run of a probe), never the single inference: rounds differ from one another more than
+inferences within a round do, and pooling them finds differences where there are none. For the same reason rounds of one
+process count as one where that matters (`compare`).
 """
 
 from __future__ import annotations
@@ -71,6 +72,14 @@ def _arrangements(first: int, second: int) -> tuple[int, ...]:
     for u, ways in enumerate(_arrangements(first, second - 1)):
         counts[u] += ways
     return tuple(counts)
+
+
+def by_group(values: Sequence[float], groups: Sequence[object]) -> list[float]:
+    """The median of each group, in the order in which the groups first appear."""
+    members: dict[object, list[float]] = {}
+    for value, group in zip(values, groups, strict=True):
+        members.setdefault(group, []).append(value)
+    return [median(one) for one in members.values()]
 
 
 def mann_whitney(current: Sequence[float], baseline: Sequence[float]) -> tuple[float, float]:

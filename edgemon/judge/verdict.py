@@ -172,7 +172,7 @@ def _compare(rounds: Sequence[Round], baseline: Baseline, effect: float, kind: s
     model = found.model
     evidence = {
         "baseline": f"{baseline.median * 1000:.3f} ms, {len(baseline.rounds)} rounds" + (f" ({kind})" if kind else ""),
-        "now": f"{model.ratio * baseline.median * 1000:.3f} ms, {len(recent)} rounds",
+        "now": f"{model.ratio * baseline.median * 1000:.3f} ms, {len(recent)} rounds" + _shared(found, len(recent)),
         "95 % bounds": f"{model.low - 1:+.1%} to {model.high - 1:+.1%}",
         **_witnesses(found),
     }
@@ -182,6 +182,16 @@ def _compare(rounds: Sequence[Round], baseline: Baseline, effect: float, kind: s
     return Verdict(
         state, found.cause, _sentence(found), model.ratio, model.low, model.high, evidence, advice, relative, references
     )
+
+
+def _shared(found: Comparison, rounds: int) -> str:
+    """How many processes the rounds came from, where some share one."""
+    return f" of {found.processes} process{'es' * (found.processes > 1)}" if found.processes < rounds else ""
+
+
+def doubtful(verdict: Verdict) -> bool:
+    """Whether the next round had better come from a new process: this one's luck may be what was compared."""
+    return verdict.slowdown is not None and verdict.state is not State.OK
 
 
 STATES = {
@@ -208,7 +218,8 @@ def _sentence(found: Comparison) -> str:
     slowdown = found.model.ratio
     change = f"{abs(slowdown - 1):.1%} {'slower' if slowdown > 1 else 'faster'} than the baseline"
     if found.trend is Trend.UNSURE:
-        return f"{change}, but the rounds differ too much to be sure"
+        few = found.processes < ENOUGH
+        return f"{change}, but the rounds {'are of too few processes' if few else 'differ too much'} to be sure"
     if found.trend is Trend.SAME:
         within = found.model.trend is Trend.SAME
         return f"{change}, within the accepted effect" if within else f"{change}, as is the device at fixed work"

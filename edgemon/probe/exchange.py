@@ -7,6 +7,7 @@ keeps time (`link`).
 
 import contextlib
 import http.client
+import json
 import select
 import socket
 import ssl
@@ -33,6 +34,18 @@ class Answer(NamedTuple):
     first: float
 
 
+def words(answer: Answer, hide: Callable[[Any], str]) -> str:
+    """Status, and what the server says of it, less any secret."""
+    text = answer.body[:65536].decode("utf-8", "replace")
+    try:
+        said = json.loads(text)
+        text = str(said.get("error") or said.get("detail") or text)
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    text = " ".join(hide(text).split())[:SAID]
+    return ("%d %s" % (answer.status, answer.reason)).strip() + (": " + text if text else "")
+
+
 def silent(_: str) -> None:
     """Where nobody wants to know which step begins."""
 
@@ -51,7 +64,10 @@ class Client:
         self.address = self.tls = ""
         self._endpoint, self._headers = endpoint, {"User-Agent": endpoint["agent"], **secrets.headers}
         self._socket: Optional[socket.socket] = None
-        self._context = context(endpoint["tls"]) if target.scheme == "https" else None
+        self._context = context(endpoint["tls"]) if target.secure else None
+        if self._context and target.scheme == "grpcs":
+            self._context.set_alpn_protocols(["h2"])  # gRPC's servers want it
+        self.peer = ("", 0)
 
     def prepare(self, method: str, path: str, body: bytes = b"", headers: Optional[Dict[str, str]] = None) -> bytes:
         """A request as it goes over the wire."""
@@ -116,7 +132,8 @@ class Client:
         found = _timed(phases, "dns", lambda: resolve(self.target, self._endpoint["allow"]))
         begin("connect")
         self._socket = _timed(phases, "connect", lambda: reach(found, until))
-        self.address = "%s port %d" % self._socket.getpeername()[:2]
+        self.peer = self._socket.getpeername()[:2]
+        self.address = "%s port %d" % self.peer
         if self._context:
             begin("tls")
             _timed(phases, "tls", lambda: self._secure(until))

@@ -2,6 +2,8 @@
 
 Seeded floats are uniform in [0, 1), which holds no denormal: those slow a CPU down by up to 70 times and say nothing of
 the model. A quantised input gets the same real numbers, quantised, so that variants of one model see the same thing.
+Whole numbers are the same draws, spread over their span. Where there is no numpy (`tensors`, for served models) the
+standard library draws the same numbers, so that a model answers there as it does here.
 """
 
 from __future__ import annotations
@@ -9,20 +11,21 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from edgemon.probe.result import Request
 
 MOST = 1 << 28
 """Elements of one input."""
 FLOATS = ("float32", "float16", "float64")
-SPANS = {"uint8": (0, 256), "int8": (-128, 128)}
+SPANS, SPAN = {"uint8": (0, 256), "int8": (-128, 128)}, (0, 2)
+"""What whole numbers are drawn from, the last left out, and those of every other type."""
 SEEDED = "seeded "
 KNOWN = (*FLOATS, *SPANS, "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool")
 
 
 class Port(NamedTuple):
-    """An input or output as the model declares it; a size that is no int is open, an empty shape may mean any.
+    """An input or output as the model declares it; a size that is no number from 0 on is open, no sizes may mean any.
 
     A real value is (stored - zero) * scale where scale is not 0.
     """
@@ -58,21 +61,21 @@ class Inputs:
         return {port.name: self._random(port, random) for port in ports}
 
     def _random(self, port: Port, random: Any) -> Any:
-        if port.dtype not in KNOWN:
-            raise ValueError("input %s is a %s, which edgemon cannot make" % (port.name, port.dtype))
-        shape = self._shape(port)
+        known(port)
+        drawn = random.random_sample(sized(port, self._shapes.get(port.name)))
         if port.scale:
-            return self._quantised(port, random.random_sample(shape))
+            return self._quantised(port, drawn)
         if port.dtype in FLOATS:
-            made = random.random_sample(shape).astype(port.dtype)
+            made = drawn.astype(port.dtype)
             made[made < self._numpy.finfo(port.dtype).tiny] = 0  # float16 has denormals from 6e-5 down
             return made
-        return random.randint(*SPANS.get(port.dtype, (0, 2)), shape).astype(port.dtype)
+        low, high = SPANS.get(port.dtype, SPAN)
+        return self._numpy.asarray(self._numpy.floor(drawn * (high - low)) + low).astype(port.dtype)
 
     def _kind(self, port: Port) -> str:
         """What the seeds make of an input: all real numbers are alike, quantised or not."""
         kind = "real" if port.scale or port.dtype in FLOATS else port.dtype
-        return "%s %s" % (kind, "x".join(map(str, self._shape(port))))
+        return "%s %s" % (kind, "x".join(map(str, sized(port, self._shapes.get(port.name)))))
 
     def _given(self, files: Dict[str, str], ports: Sequence[Port]) -> Dict[str, Any]:
         missing = [port.name for port in ports if port.name not in files]
@@ -98,7 +101,7 @@ class Inputs:
         return self._numpy.ascontiguousarray(array)
 
     def _raw(self, port: Port, path: str) -> Any:
-        array, shape = self._numpy.fromfile(path, dtype=port.dtype), self._shape(port)
+        array, shape = self._numpy.fromfile(path, dtype=port.dtype), sized(port, self._shapes.get(port.name))
         if array.size != math.prod(shape):
             text = "holds %d values of %s, the shape %s needs %d"
             raise ValueError(text % (array.size, port.dtype, shape, math.prod(shape)))
@@ -111,22 +114,36 @@ class Inputs:
         span = self._numpy.iinfo(port.dtype)
         return self._numpy.clip(self._numpy.rint(real / port.scale) + port.zero, span.min, span.max).astype(port.dtype)
 
-    def _shape(self, port: Port) -> List[int]:
-        given = self._shapes.get(port.name)
-        if given is not None:
-            if not fits(given, port.shape):
-                text = "input %s has the shape %s, which the probe's shapes %s do not fit"
-                raise ValueError(text % (port.name, port.shape, given))
-            return given
-        shape = [1 if index == 0 and not isinstance(size, int) else size for index, size in enumerate(port.shape)]
-        if not all(isinstance(size, int) for size in shape):
-            raise ValueError(
-                "input %s has the open shape %s: give it in the probe's shapes, as in {%s: %s}"
-                % (port.name, port.shape, port.name, [size if isinstance(size, int) else 1 for size in shape])
-            )
-        if math.prod(shape) > MOST:
-            raise ValueError("input %s has %d elements, edgemon makes up to 2^28" % (port.name, math.prod(shape)))
-        return shape
+
+def known(port: Port) -> None:
+    """Raise ValueError for an input of a type that cannot be made."""
+    if port.dtype not in KNOWN:
+        raise ValueError("input %s is %s, which edgemon cannot make" % (port.name, port.dtype))
+
+
+def sized(port: Port, given: Optional[Sequence[int]], most: int = MOST) -> List[int]:
+    """The shape to make of what a model declares and what the probe's `shapes` say; ValueError where that is none.
+
+    Of open sizes only the first is taken for 1.
+    """
+    if given is not None:
+        if not fits(given, port.shape):
+            text = "input %s has the shape %s, which the probe's shapes %s do not fit"
+            raise ValueError(text % (port.name, port.shape, given))
+        return list(given)
+    shape = [1 if index == 0 and is_open(size) else size for index, size in enumerate(port.shape)]
+    if any(is_open(size) for size in shape):
+        example = [1 if is_open(size) else size for size in shape]
+        text = "input %s has the open shape %s: give it in the probe's shapes, as in {%s: %s}"
+        raise ValueError(text % (port.name, port.shape, port.name, example))
+    if math.prod(shape) > most:
+        raise ValueError("input %s has %d elements, edgemon makes up to %d" % (port.name, math.prod(shape), most))
+    return shape
+
+
+def is_open(size: Any) -> bool:
+    """Whether a model leaves a size open: by a name, by None, by -1."""
+    return not isinstance(size, int) or size < 0
 
 
 def check(numpy: Any, port: Port, path: str, array: Any) -> None:
@@ -161,7 +178,7 @@ def comparable(ports: Sequence[Port]) -> Sequence[Port]:
 
 def fits(given: Sequence[int], declared: Sequence[Any]) -> bool:
     """Whether a shape is one of those declared; an empty declaration may mean any rank."""
-    fixed = [size if isinstance(size, int) else free for size, free in zip(declared, given)]
+    fixed = [free if is_open(size) else size for size, free in zip(declared, given)]
     return min(given, default=0) >= 0 and (not declared or (len(given) == len(declared) and fixed == list(given)))
 
 

@@ -8,7 +8,7 @@ library. Standard library only, Python >= 3.8.
 import hashlib
 import mmap
 from contextlib import suppress
-from typing import Any, Callable, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple
 
 from edgemon.probe.witness import available, text
 
@@ -16,6 +16,8 @@ COMPUTE, MEMORY = "compute", "memory"
 BLOCK = bytes(range(256)) * 64
 HASHES = 32
 LEAST_COPY, MOST_COPY = 8 << 20, 32 << 20
+HERE, ACCELERATED = (256, 1), (1024, 4)
+"""Size and depth of a product of matrices for a CPU, and for an accelerator, whose own overhead it must outweigh."""
 SHARE = 0.05
 """Of the memory that is available, what the two buffers of a copy may take at most."""
 
@@ -29,6 +31,11 @@ class Kernel(NamedTuple):
     label: str
     call: Callable[[], Any]
     macs: int = 0
+
+
+def product(where: str, size: int, depth: int, call: Callable[[], Any]) -> Kernel:
+    """A product of square float32 matrices (`graphs`) on a device."""
+    return Kernel("%s %d x %d x %d float32" % (where, depth, size, size), call, depth * size**3)
 
 
 def kernels(runtime: Any, limit: int = 0) -> Dict[str, Kernel]:
@@ -80,40 +87,6 @@ def copy_size(limit: int = 0) -> int:
 def last_level(root: str = "/sys/devices/system/cpu/cpu0/cache") -> int:
     """Bytes of the largest cache (Documentation/ABI/testing/sysfs-devices-system-cpu); 0 if it is not told."""
     return max([_size(text("%s/index%d/size" % (root, index))) for index in range(8)])
-
-
-def matmul(size: int, depth: int, weights: bytes) -> bytes:
-    """An ONNX model of `depth` products of a square input `x` with one square float32 weight, `depth * size**3` MACs.
-
-    The protobuf is written by hand (onnx.proto, field numbers beside the names): the `onnx` package is a tool, which no
-    device that runs models needs.
-    """
-    shape = b"".join(_field(1, _field(1, size)) for _ in range(2))  # TensorShapeProto.dim.dim_value
-    kind = _field(1, _field(1, 1) + _field(2, shape))  # TypeProto.tensor_type: elem_type float, shape
-    names = ["x"] + ["y%d" % step for step in range(depth)]
-    nodes = [
-        _field(1, _field(1, a.encode()) + _field(1, b"w") + _field(2, b.encode()) + _field(4, b"MatMul"))
-        for a, b in zip(names, names[1:])
-    ]
-    tensor = _field(1, size) + _field(1, size) + _field(2, 1) + _field(8, b"w") + _field(9, weights)
-    graph = b"".join(nodes) + _field(2, b"reference") + _field(5, tensor)
-    graph += _field(11, _field(1, b"x") + _field(2, kind)) + _field(12, _field(1, names[-1].encode()) + _field(2, kind))
-    return _field(1, 7) + _field(7, graph) + _field(8, _field(2, 13))  # ir_version, graph, opset_import.version
-
-
-def _field(number: int, value: Any) -> bytes:
-    """A field of a protobuf message: a varint, or bytes with their length."""
-    if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
-    return _varint(number << 3 | 2) + _varint(len(value)) + bytes(value)
-
-
-def _varint(value: int) -> bytes:
-    out: List[int] = []
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
 
 
 def _buffer(size: int) -> memoryview:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
+
+from edgemon.probe import shapes
 
 
 class Outcome(str, Enum):
@@ -56,7 +58,7 @@ class Request:
     how long the model runs alone for its energy to be metered, 0 for not at all. `rate` is the most inferences a second
     (0: no limit). `endpoint` holds the settings of a served model, files of secrets by their paths; `faults` asks for
     the deliberately faulty requests. `scheduling` is normal, nice or idle; `cpus` are numbers and ranges of those to
-    run on, all if empty.
+    run on, all if empty. `fresh` wants a worker process that has answered no round before, and answers no other.
     """
 
     probe: str
@@ -91,6 +93,7 @@ class Request:
     faults: bool = False
     scheduling: str = "nice"
     cpus: List[str] = field(default_factory=list)
+    fresh: bool = False
 
     def to_json(self) -> Dict[str, Any]:
         """The request as plain values."""
@@ -123,7 +126,8 @@ class Result:
     steady in which only the model ran, `inferences` times.
     `conditions` are what the daemon saw of the device meanwhile (`edgemon.conditions`); the worker leaves them empty.
     `distance` compares the outputs with the golden ones, `reference` with those of another model. `phases` are further
-    times by name, such as connect and tls of an endpoint. `at` is Unix time, `boottime` CLOCK_BOOTTIME.
+    times by name, such as connect and tls of an endpoint. `at` is Unix time, `boottime` CLOCK_BOOTTIME; `started` is
+    the Unix time at which the worker process was started: rounds of one process have it in common.
     """
 
     probe: str
@@ -132,6 +136,7 @@ class Result:
     stage: str = ""
     at: float = 0.0
     boottime: float = 0.0
+    started: float = 0.0
     import_seconds: Optional[float] = None
     load_seconds: Optional[float] = None
     first_seconds: Optional[float] = None
@@ -163,29 +168,27 @@ class Result:
     def from_json(data: Dict[str, Any]) -> Result:
         """The inverse of `to_json`; raises TypeError or ValueError for anything else."""
         result = Result(**{**data, "outcome": Outcome(data.get("outcome"))})
-        for name, kinds in _KINDS.items():
-            if not isinstance(getattr(result, name), kinds):
-                raise TypeError("%s is not %s" % (name, " or ".join(kind.__name__ for kind in kinds)))
-        if not all(isinstance(value, (int, float)) for value in [*result.latencies, *result.corrected]):
-            raise TypeError("latencies are not numbers")
-        if not all(isinstance(value, (int, float)) for value in [*result.kernels.values(), *result.witnesses.values()]):
-            raise TypeError("kernels or witnesses are not numbers")
-        if not all(_span(one) for one in [*result.windows.values(), *result.slices]):
-            raise TypeError("windows or slices are not pairs of numbers")
+        for name, check in _FIELDS.items():
+            if not check(getattr(result, name)):
+                raise TypeError("%s is not what it has to be" % name)
+        found = shapes.wrong(result.facts)
+        if found:
+            raise TypeError("facts are not what they have to be: %s" % ", ".join(found))
         return result
 
 
-def _span(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(one, (int, float)) for one in value)
-
-
-_KINDS: Dict[str, Tuple[type, ...]] = {
-    **dict.fromkeys(["probe", "detail", "stage"], (str,)),
-    **dict.fromkeys(["at", "boottime"], (int, float)),
-    **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], (int, float, type(None))),
-    **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], (int, float, type(None))),
-    **dict.fromkeys(["latencies", "corrected", "outputs", "slices"], (list,)),
-    **dict.fromkeys(["facts", "distance", "phases", "reference", "kernels"], (dict,)),
-    **dict.fromkeys(["witnesses", "windows", "conditions"], (dict,)),
-    **dict.fromkeys(["inferences", "metered"], (int,)),
+_FIELDS: Dict[str, shapes.Check] = {
+    **dict.fromkeys(["probe", "detail", "stage"], shapes.text),
+    **dict.fromkeys(["at", "boottime", "started"], shapes.amount),
+    **dict.fromkeys(["import_seconds", "load_seconds", "first_seconds", "idle_seconds"], shapes.maybe(shapes.amount)),
+    **dict.fromkeys(["run_delay", "peak_memory", "cpu_seconds", "wall_seconds"], shapes.maybe(shapes.amount)),
+    **dict.fromkeys(["latencies", "corrected"], shapes.each(shapes.amount)),
+    **dict.fromkeys(["kernels", "phases"], shapes.by_name(shapes.amount)),
+    **dict.fromkeys(["distance", "reference", "witnesses"], shapes.by_name(shapes.measure)),
+    **dict.fromkeys(["inferences", "metered"], shapes.whole),
+    "windows": shapes.by_name(shapes.span),
+    "slices": shapes.each(shapes.span),
+    "outputs": shapes.each(shapes.each(lambda value: isinstance(value, dict))),
+    "conditions": lambda value: isinstance(value, dict) and shapes.plain(value),
+    "facts": lambda value: isinstance(value, dict),
 }

@@ -4,28 +4,30 @@ The whole probe is sequential, paced by the worker, and on one connection; the i
 new one, as a client does that asks once a minute.
 """
 
-import json
 import ssl
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
-from edgemon.probe.exchange import SAID, Answer, Client, silent
+from edgemon.probe.exchange import Client, silent
 from edgemon.probe.result import Request
 from edgemon.probe.secret import Secrets
-from edgemon.probe.target import parse
+from edgemon.probe.target import SCHEMES, Target, parse
 
 
 class Served:
     """A served model: a client once `connect` has been called, and the times of `phases`."""
 
+    client: Any
+
     def __init__(self, request: Request) -> None:
         self.request, self.endpoint = request, request.endpoint
         self.phases: Dict[str, float] = {}
-        self._begin: Callable[[str], None] = silent
-        self._first: List[float] = []
+        self.begin: Callable[[str], None] = silent
+        self.firsts: List[Optional[float]] = []
+        """Seconds to the first byte of each answer."""
 
     def stages(self, begin: Callable[[str], None]) -> None:
         """Be told how to name the step that begins."""
-        self._begin = begin
+        self.begin = begin
 
     def start(self) -> None:
         """Nothing to import but what this file has."""
@@ -36,35 +38,21 @@ class Served:
 
     def connect(self) -> None:
         """Read the secrets and open the connection: resolve, connect, TLS."""
-        self.target = parse(self.request.model)
-        self.client = Client(self.target, self.endpoint, Secrets(self.endpoint["headers"]))
+        self.target = parse(self.request.model, SCHEMES)
+        self.client = self.reach(self.target, Secrets(self.endpoint["headers"]))
         self.phases = self.client.phases
-        self.client.open(self._begin)
+        self.client.open(self.begin)
+
+    def reach(self, target: Target, secrets: Secrets) -> Any:
+        """What asks the target."""
+        return Client(target, self.endpoint, secrets)
 
     def pause(self) -> None:
         """Close the connection before the idle pause, and say how long the first byte took until now."""
         self.client.close()
-        ordered = sorted(self._first)
-        self.phases["ttfb"] = ordered[len(ordered) // 2]
-
-    def repeat(self, raw: bytes, ask: Callable[[bytes], Answer]) -> Callable[[], Any]:
-        """A callable that asks and wants a good status; it keeps the time to the first byte."""
-
-        def run() -> None:
-            self._first.append(ask(raw).first)
-
-        return run
-
-    def words(self, answer: Answer) -> str:
-        """Status, and what the server says of it, less any secret."""
-        text = answer.body[:65536].decode("utf-8", "replace")
-        try:
-            said = json.loads(text)
-            text = str(said.get("error") or said.get("detail") or text)
-        except (ValueError, AttributeError, RecursionError):
-            pass
-        text = " ".join(self.client.hide(text).split())[:SAID]
-        return ("%d %s" % (answer.status, answer.reason)).strip() + (": " + text if text else "")
+        ordered = sorted(one for one in self.firsts if one is not None)
+        if ordered:
+            self.phases["ttfb"] = ordered[len(ordered) // 2]
 
     def where(self) -> Dict[str, Any]:
         """What is true of every endpoint: address and TLS version; no engine is ours, so no provider is claimed."""

@@ -37,7 +37,7 @@ class Worker:
     """A worker process and how many rounds it has answered; it starts with the first request."""
 
     def __init__(self, python: str = "") -> None:
-        self.rounds, self.began = 0, 0.0
+        self.rounds, self.began, self.started = 0, 0.0, 0.0
         self._python = python or sys.executable
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -51,7 +51,7 @@ class Worker:
             self._spent = spent(self._process.pid)
         cpu, wall = self._spent - before, time.monotonic() - began
         self._reap()
-        return replace(result, at=at, boottime=boottime, cpu_seconds=cpu, wall_seconds=wall)
+        return replace(result, at=at, boottime=boottime, started=self.started, cpu_seconds=cpu, wall_seconds=wall)
 
     def idle(self) -> bool:
         """Whether the process lives and waits for a request: it has neither died nor said anything unasked."""
@@ -101,7 +101,7 @@ class Worker:
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         os.set_blocking(self._process.stdout.fileno(), False)
         ours.setblocking(False)
-        self._socket, self.began = ours, time.monotonic()
+        self._socket, self.began, self.started = ours, time.monotonic(), time.time()
         return self._process, ours
 
     def _kill(self, patience: float = PATIENCE) -> None:

@@ -25,7 +25,7 @@ OWN = tuple(
 )
 NAT64 = tuple(ipaddress.ip_network(one) for one in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
 """Their last four bytes are an IPv4 address: RFC 6052, RFC 8215, and RFC 4291 section 2.5.5.1."""
-MODEL = re.compile(r"(?P<base>.*)/v2/models/[^/?]+(/versions/[^/?]+)?")
+MODEL = re.compile(r"(?P<base>.*)/v2/models/(?P<name>[^/?]+)(/versions/(?P<version>[^/?]+))?")
 LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 NUMERIC = re.compile(r"\d+|0[xX][0-9A-Fa-f]*")
 
@@ -42,7 +42,19 @@ class Target(NamedTuple):
     def authority(self) -> str:
         """The Host header: brackets around IPv6, no default port."""
         host = "[%s]" % self.host if ":" in self.host else self.host
-        return host if self.port == PORTS[self.scheme] else "%s:%d" % (host, self.port)
+        return host if self.port == PORTS.get(self.scheme) else "%s:%d" % (host, self.port)
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken."""
+        return self.scheme in ("https", "grpcs")
+
+    def model(self) -> Tuple[str, str]:
+        """Name and version of a served model, the latter often empty; ValueError for a path that has none."""
+        found = MODEL.fullmatch(self.path)
+        if not found:
+            raise ValueError("%s does not end in /v2/models/NAME" % self.shown)
+        return urllib.parse.unquote(found["name"]), urllib.parse.unquote(found["version"] or "")
 
     @property
     def shown(self) -> str:
@@ -51,14 +63,16 @@ class Target(NamedTuple):
 
 
 PORTS = {"http": 80, "https": 443}
+SCHEMES = (*PORTS, "grpc", "grpcs")
+"""gRPC has no port of its own."""
 
 
-def parse(url: str) -> Target:
+def parse(url: str, schemes: Sequence[str] = tuple(PORTS)) -> Target:
     """The parts of a URL; ValueError says what is allowed."""
     if re.search(r"[^\x21-\x7e]", url):
         raise ValueError("must be a URL of printable ASCII; write a host as xn--…, and a space as %20")
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
+    if parts.scheme not in schemes or not parts.hostname:
         raise ValueError("must be a URL such as http://127.0.0.1:8000/v2/models/detector or https://host/path")
     if "@" in parts.netloc:
         raise ValueError("must hold no user or password; put them into a header from a file")
@@ -71,7 +85,10 @@ def parse(url: str) -> Target:
     if port == 0 or parts.netloc.endswith(":"):
         raise ValueError("must have a port from 1 to 65535, or none")
     path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
-    return Target(parts.scheme, _host(parts.hostname), port or PORTS[parts.scheme], path)
+    port = port or PORTS.get(parts.scheme)
+    if not port:
+        raise ValueError("must name a port, as in %s://%s:8001/v2/models/detector" % (parts.scheme, parts.hostname))
+    return Target(parts.scheme, _host(parts.hostname), port, path)
 
 
 def _host(host: str) -> str:

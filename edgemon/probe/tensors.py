@@ -1,7 +1,7 @@
 """Tensors of the Open Inference Protocol: made, written and read without numpy (stdlib only, Python >= 3.8).
 
 Both encodings of the REST protocol: JSON, and the binary tensor extension, in which raw little-endian bytes follow the
-JSON. Float inputs are those the ONNX runtime makes for the same seed, so that a model answers here as it does there.
+JSON.
 """
 
 import array
@@ -13,6 +13,7 @@ import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from edgemon.probe.golden import LONGEST, tensor
+from edgemon.probe.inputs import FLOATS, SPAN, SPANS, Port, known, sized, unknown
 
 KINDS = {
     "BOOL": ("?", "bool"),
@@ -31,6 +32,8 @@ KINDS = {
 """Datatypes of the protocol by struct's letter and numpy's name; BF16 and BYTES cannot be compared."""
 MOST = 1 << 24
 """Elements of an input that is made."""
+TINY = 2.0**-14 - 2.0**-25
+"""The least that float16 rounds to a number that is no denormal."""
 
 
 class Input(NamedTuple):
@@ -59,11 +62,9 @@ def pack(datatype: str, values: Sequence[Any]) -> bytes:
 
 
 def make(declared: Sequence[Dict[str, Any]], shapes: Dict[str, List[int]], seed: int) -> List[Input]:
-    """Inputs as a model's metadata declares them: floats from 0 to 1, zeros and ones for the rest."""
-    strange = [name for name in shapes if name not in [one["name"] for one in declared]]
-    if strange:
-        names = ", ".join(one["name"] for one in declared)
-        raise ValueError("shapes names %s; the model's inputs are %s" % (", ".join(strange), names))
+    """Inputs as a model's metadata declares them, bit for bit those of `Inputs` for the same seed."""
+    names = [one["name"] for one in declared]
+    unknown("shapes", shapes, names, "the model's inputs are")
     stream = numpys(seed)
     return [_make(one, shapes.get(one["name"]), stream) for one in declared]
 
@@ -79,34 +80,26 @@ def numpys(seed: int) -> random.Random:
 
 
 def _make(declared: Dict[str, Any], given: Any, stream: random.Random) -> Input:
-    name, datatype = declared["name"], declared["datatype"]
-    if datatype not in KINDS:
-        raise ValueError("input %s is %s, which edgemon cannot make" % (name, datatype))
-    shape = _shape(name, declared["shape"], given)
+    datatype = declared["datatype"]
+    port = Port(declared["name"], KINDS.get(datatype, ("", datatype))[1], declared["shape"])
+    known(port)
+    shape = sized(port, given, MOST)
     numbers = (stream.random() for _ in range(count(shape)))
     if datatype == "FP32":
         floats = array.array("f", numbers)
         if sys.byteorder == "big":
             floats.byteswap()
-        return Input(name, datatype, shape, floats.tobytes())
-    values: List[Any] = list(numbers) if datatype[:2] == "FP" else [int(2 * one) for one in numbers]
-    return Input(name, datatype, shape, pack(datatype, values))
+        return Input(port.name, datatype, shape, floats.tobytes())
+    return Input(port.name, datatype, shape, pack(datatype, _drawn(port.dtype, numbers)))
 
 
-def _shape(name: str, declared: List[int], given: Any) -> List[int]:
-    """The shape to make; only a first open size is taken for 1."""
-    fixed = [size if size >= 0 else free for size, free in zip(declared, given or [])]
-    if given and (len(given) != len(declared) or fixed != given):
-        text = "input %s has the shape %s, which the probe's shapes %s do not fit"
-        raise ValueError(text % (name, declared, given))
-    shape = given or [1 if index == 0 and size < 0 else size for index, size in enumerate(declared)]
-    if min(shape, default=0) < 0:
-        example = [size if size >= 0 else 1 for size in shape]
-        text = "input %s has the open shape %s: give it in the probe's shapes, as in {%s: %s}"
-        raise ValueError(text % (name, declared, name, example))
-    if count(shape) > MOST:
-        raise ValueError("input %s has %d elements, edgemon makes up to %d" % (name, count(shape), MOST))
-    return list(shape)
+def _drawn(dtype: str, numbers: Iterator[float]) -> List[Any]:
+    """Uniform numbers from 0 to 1 as `Inputs` makes them of a type."""
+    if dtype in FLOATS:
+        least = TINY if dtype == "float16" else 0.0
+        return [one if one >= least else 0.0 for one in numbers]
+    low, high = SPANS.get(dtype, SPAN)
+    return [low + int((high - low) * one) for one in numbers]
 
 
 def count(shape: Sequence[int]) -> int:
@@ -156,9 +149,14 @@ def _read(outputs: List[Dict[str, Any]], rest: bytes) -> Iterator[Dict[str, Any]
         else:
             raw, rest = rest[:size], rest[size:]
             values = unpack(datatype, raw)
-        if len(values) != count(shape):
-            raise ValueError("output %s has the shape %s but %d values" % (name, shape, len(values)))
-        yield tensor(name, KINDS[datatype][1], shape, raw, telling(values))
+        yield plain(name, datatype, shape, raw, values)
+
+
+def plain(name: str, datatype: str, shape: Sequence[int], raw: bytes, values: List[Any]) -> Dict[str, Any]:
+    """The plain tensor of an output; ValueError when it has another number of values than its shape."""
+    if len(values) != count(shape):
+        raise ValueError("output %s has the shape %s but %d values" % (name, shape, len(values)))
+    return tensor(name, KINDS[datatype][1], shape, raw, telling(values))
 
 
 def telling(values: List[Any]) -> List[Any]:

@@ -113,6 +113,7 @@ def answer(request: Request, report: Report, served: Served) -> Dict[str, Any]:
         said["outcome"], said["detail"] = Outcome.SKIPPED.value, str(error)
         report.stage = "device_busy"
     except MemoryError as error:
+        said["outcome"] = Outcome.FAILED.value  # it may have been ok as far as it got
         said["detail"] = "out of memory (limit %d MiB): %s" % (request.memory >> 20, error)
     except Exception as error:  # noqa: BLE001 - seam: whatever an engine raises is an answer
         said["outcome"] = getattr(error, "outcome", Outcome.FAILED).value

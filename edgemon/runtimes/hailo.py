@@ -6,6 +6,7 @@ A device that another process has for itself is no failure: the run is skipped a
 
 Inputs are in the HEF's own type; outputs are asked for as float32, which HailoRT dequantises on the host as it does in
 most programs. A HEF is compiled for the device whole, but for what HailoRT says it does on the host (such as NMS).
+There is no reference kernel on the device: a HEF comes from Hailo's own compiler only.
 """
 
 from __future__ import annotations

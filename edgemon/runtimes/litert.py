@@ -18,7 +18,9 @@ import os
 from typing import Any, Callable, Dict, List, Sequence
 
 from edgemon.probe import golden
+from edgemon.probe.graphs import dense
 from edgemon.probe.inputs import Inputs, Port, comparable, digest, unknown
+from edgemon.probe.kernels import ACCELERATED, HERE, Kernel, product
 from edgemon.probe.result import BusyError, Request
 
 PACKAGES = {
@@ -64,8 +66,8 @@ class Litert:
         unknown("options", self._request.options, OPTIONS)
         self._digest = digest(self._request.model)
         delegate = self._delegate()
-        self._interpreter = self._create(delegate)
-        before = len(self._ops())
+        self._interpreter = self._create(delegate, model_path=self._request.model)
+        before = len(self._ops(self._interpreter))
         self._ports = [port(one) for one in self._interpreter.get_input_details()]
         unknown("shapes", self._request.shapes, [one.name for one in self._ports], "the model's inputs are")
         for one in self._interpreter.get_input_details():
@@ -73,7 +75,7 @@ class Litert:
                 self._interpreter.resize_tensor_input(one["index"], self._request.shapes[one["name"]])
         self._allocate()
         comparable([port(one) for one in self._interpreter.get_output_details()])
-        self._owner = owners(self._ops(), before, self._name)
+        self._owner = owners(self._ops(self._interpreter), before, self._name)
         self._inputs = Inputs(self._numpy, self._request, self._ports)
         self._feed(0)
 
@@ -81,6 +83,25 @@ class Litert:
         """One inference on the first input."""
         self._feed(0)
         return self._interpreter.invoke  # type: ignore[no-any-return]
+
+    def kernels(self) -> Dict[str, Kernel]:
+        """A fixed product of matrices through the same delegate, alone: refused, not run elsewhere, if it cannot.
+
+        An Edge TPU takes only what its own compiler has made, so there the standard library's kernel stands.
+        """
+        if self._name == EDGETPU:
+            raise RuntimeError("an Edge TPU takes no graph that is made here")
+        size, depth = HERE if self._name == "CPU" else ACCELERATED
+        values = self._numpy.random.RandomState(0).random_sample((2, size, size)).astype("float32") / size
+        self._reference = dense(size, depth, values[0].tobytes())  # the engine reads it in place
+        made = self._create(self._delegate(), model_content=self._reference)
+        before = len(self._ops(made))
+        made.allocate_tensors()
+        owner = set(owners(self._ops(made), before, self._name))
+        if self._name != "CPU" and owner != {self._name}:
+            raise RuntimeError("the reference graph runs on %s" % ", ".join(sorted(owner)))
+        made.set_tensor(made.get_input_details()[0]["index"], values[1])
+        return {"compute": product(self._name, size, depth, made.invoke)}
 
     def outputs(self, index: int) -> List[Dict[str, Any]]:
         """The plain tensors for one set of inputs, quantised ones with their real values; then the first is back."""
@@ -132,13 +153,13 @@ class Litert:
         load = getattr(self._engine, "load_delegate", None) or self._engine.experimental.load_delegate
         return lambda options: load(library, options)
 
-    def _create(self, delegate: Any) -> Any:
+    def _create(self, delegate: Any, **model: Any) -> Any:
         more: Dict[str, Any] = {"experimental_delegates": [delegate]} if delegate else {}
         if self._wanted == "none":
             kinds = getattr(self._engine, "OpResolverType", None) or self._engine.experimental.OpResolverType
             more["experimental_op_resolver_type"] = getattr(kinds, WITHOUT_DEFAULT_DELEGATES)
         try:
-            return self._engine.Interpreter(self._request.model, num_threads=self._request.threads, **more)
+            return self._engine.Interpreter(num_threads=self._request.threads, **model, **more)
         except ValueError as error:
             raise ValueError("model %s: %s" % (self._request.model, error)) from None
 
@@ -149,8 +170,8 @@ class Litert:
             why = "; " + "; ".join(self._refused.values()) if self._refused else ""
             raise RuntimeError("model %s: %s%s" % (self._request.model, error, why)) from None
 
-    def _ops(self) -> List[Dict[str, Any]]:
-        read = getattr(self._interpreter, "_get_ops_details", None)  # private, and in every release since 2.5
+    def _ops(self, interpreter: Any) -> List[Dict[str, Any]]:
+        read = getattr(interpreter, "_get_ops_details", None)  # private, and in every release since 2.5
         return read() if read else []
 
     def _feed(self, index: int) -> None:

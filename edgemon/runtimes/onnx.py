@@ -22,8 +22,9 @@ import tempfile
 from typing import Any, Callable, Dict, List
 
 from edgemon.probe import golden
+from edgemon.probe.graphs import matmul
 from edgemon.probe.inputs import Inputs, Port, comparable, digest, unknown
-from edgemon.probe.kernels import Kernel, matmul
+from edgemon.probe.kernels import ACCELERATED, HERE, Kernel, product
 from edgemon.probe.result import Request
 
 CPU = "CPUExecutionProvider"
@@ -108,7 +109,7 @@ class Onnx:
     def kernels(self) -> Dict[str, Kernel]:
         """A fixed product of float32 matrices on the first provider alone: refused, not run elsewhere, if it cannot."""
         provider = ROOFS.get(self._providers[0], self._providers[0])
-        provider, size, depth = ("CPUExecutionProvider", 256, 1) if provider in HOST else (provider, 1024, 4)
+        provider, (size, depth) = ("CPUExecutionProvider", HERE) if provider in HOST else (provider, ACCELERATED)
         options = self._options()
         if provider not in HOST:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -116,8 +117,8 @@ class Onnx:
         graph = matmul(size, depth, values[0].tobytes())
         session = self._engine.InferenceSession(graph, options, providers=[self._provider(provider)])
         session.disable_fallback()
-        label = "%s %d x %d x %d float32" % (provider.replace("ExecutionProvider", ""), depth, size, size)
-        return {"compute": Kernel(label, functools.partial(session.run, None, {"x": values[1]}), depth * size**3)}
+        call = functools.partial(session.run, None, {"x": values[1]})
+        return {"compute": product(provider.replace("ExecutionProvider", ""), size, depth, call)}
 
     def outputs(self, index: int) -> List[Dict[str, Any]]:
         """The plain tensors the model gives for one set of inputs."""

@@ -16,7 +16,9 @@ import sys
 from typing import Any, Callable, Dict, List, Optional
 
 from edgemon.probe import golden
+from edgemon.probe.graphs import matmul
 from edgemon.probe.inputs import Inputs, Port, comparable, digest, unknown
+from edgemon.probe.kernels import ACCELERATED, HERE, Kernel, product
 from edgemon.probe.result import Request
 
 OPTIONS = ["device", "config"]
@@ -102,18 +104,36 @@ class Openvino:
         devices = [str(name).strip("()") for name in self._compiled.get_property("EXECUTION_DEVICES")]
         return dict.fromkeys(devices) if len(devices) > 1 else dict.fromkeys(devices, 1.0)
 
+    def kernels(self) -> Dict[str, Kernel]:
+        """A fixed product of matrices on the device that executes, alone: refused, not run elsewhere, if it cannot."""
+        executed = list(self.profile())
+        device = executed[0] if len(executed) == 1 else requested(self._device)[0]
+        size, depth = HERE if device == "CPU" else ACCELERATED
+        values = self._numpy.random.RandomState(0).random_sample((2, size, size)).astype("float32") / size
+        model = self._core.read_model(matmul(size, depth, values[0].tobytes()), b"")
+        compiled = self._core.compile_model(model, device, self._config(device))
+        found = [str(name).strip("()") for name in compiled.get_property("EXECUTION_DEVICES")]
+        if found != [device]:
+            raise RuntimeError("the reference graph runs on %s" % ", ".join(found))
+        infer = compiled.create_infer_request()
+        infer.set_input_tensor(0, self._engine.Tensor(values[1], shared_memory=True))
+        return {"compute": product(device, size, depth, functools.partial(infer.infer, share_outputs=True))}
+
     def _compile(self) -> Any:
-        devices = requested(self._device)
+        return self._core.compile_model(self._model, self._device, self._config(self._device))
+
+    def _config(self, device: str) -> Dict[str, Any]:
+        devices = requested(device)
         config: Dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if {"CPU", "AUTO"} & set(devices):
             config["INFERENCE_NUM_THREADS"] = self._request.threads
-        if self._device.startswith("AUTO"):
+        if device.startswith("AUTO"):
             config["ENABLE_STARTUP_FALLBACK"] = False
         if self._request.cache and devices != ["CPU"]:
             os.makedirs(self._request.cache, exist_ok=True)
             config["CACHE_DIR"] = self._request.cache
         config.update(self._request.options.get("config") or {})
-        return self._core.compile_model(self._model, self._device, config)
+        return config
 
     def _assigned(self) -> Dict[str, float]:
         """Share of the operators that HETERO gives to each device; other devices take a model whole."""

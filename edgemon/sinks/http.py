@@ -4,14 +4,15 @@ Of eight servers tested (uvicorn, hypercorn, tornado, aiohttp, waitress, cheroot
 only one that kept a scrape fast and memory bounded beside 300 idle, 300 silent, 20 stalled and 100 dribbling clients,
 dropped them all in time, and fits the memory budget (3 MB; on asyncio 8 to 20 MB). Deadlines are absolute, not per
 byte: a head must come within `head` seconds, a response be taken within `write`. At `connections` the quietest one
-makes room for the new. A handler must not block: it answers from memory.
+makes room for the new. A handler must not block: it answers from memory. Who comes in is the door's to say; a password
+that has to be checked is, elsewhere, while its connection waits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
-import re
 import selectors
 import socket
 import threading
@@ -21,42 +22,31 @@ from collections.abc import Callable
 
 import h11
 
+from edgemon.access.connection import Connection, refusal
+from edgemon.access.door import LATER, Door
+from edgemon.access.stream import READ
 from edgemon.wire import REASONS, Limits, Request, Response
 
 log = logging.getLogger("edgemon.http")
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-FORM = re.compile("(?i)^https?://[^/?]*(?=/)")
-"""What a target in absolute form has before its path (RFC 9112, 3.2.2)."""
-SAFE = [
-    (b"X-Content-Type-Options", b"nosniff"),
-    (b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-]
-
-
-class Connection:
-    """One client: its socket, h11's view of it, what is still to be sent, and when its patience with us ends."""
-
-    __slots__ = ("deadline", "h11", "head", "linger", "mask", "out", "served", "since", "socket", "waiting", "writing")
-
-    def __init__(self, client: socket.socket, limits: Limits, now: float) -> None:
-        self.socket = client
-        self.h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header)
-        self.out: deque[bytes | memoryview] = deque()
-        self.since, self.deadline = now, now + limits.head
-        self.mask = self.served = 0
-        self.head = self.linger = self.writing = False
-        self.waiting = True
 
 
 class Server:
     """Serves `handler` from one thread. `start` and `stop` may be called from any other."""
 
-    def __init__(self, listener: socket.socket, handler: Callable[[Request], Response], limits: Limits) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        handler: Callable[[Request], Response],
+        limits: Limits,
+        door: Door | None = None,
+    ) -> None:
         self.codes: Counter[int] = Counter()
         self.connections: set[Connection] = set()
-        self._listener, self._handler, self._limits = listener, handler, limits
+        self._listener, self._handler, self._limits, self._door = listener, handler, limits, door or Door()
+        self._told: deque[Callable[[], None]] = deque()
+        self._door.changed = lambda: self._tell(self._renew)
         self._selector = selectors.DefaultSelector()
         self._ready: dict[Connection, None] = {}
         self._waker, self._wake = socket.socketpair()
@@ -73,9 +63,27 @@ class Server:
     def stop(self, patience: float = 2.0) -> bool:
         """Stop serving and close everything; whether the thread ended in time."""
         self._stopping = True
-        self._wake.send(b"x")
+        self._tell(lambda: None)
         self._thread.join(patience)
         return not self._thread.is_alive()
+
+    def _tell(self, what: Callable[[], None]) -> None:
+        """Have the server's thread do something; from any thread."""
+        self._told.append(what)
+        with contextlib.suppress(OSError):  # full, so that it wakes anyway; or closed, so that it does not any more
+            self._wake.send(b"x")
+
+    def _listen(self) -> None:
+        self._waker.recv(4096)
+        while self._told:
+            self._told.popleft()()
+
+    def _renew(self) -> None:
+        """There is other TLS: close what is quiet, and the others with their answer, so that they come in anew."""
+        for connection in list(self.connections):
+            connection.old = True
+            if not connection.writing and not connection.linger:
+                self._drop(connection)
 
     def _work(self) -> None:
         self._selector.register(self._listener, READ)
@@ -97,6 +105,8 @@ class Server:
         for key, _ in self._selector.select(patience):
             if key.fileobj is self._listener:
                 self._accept()
+            elif key.fileobj is self._waker:
+                self._listen()
             elif key.data is not None:
                 self._guard(key.data, self._on_event)
         ready, self._ready = self._ready, {}
@@ -123,7 +133,7 @@ class Server:
     def _accept(self) -> None:
         for _ in range(32):
             try:
-                client, _ = self._listener.accept()
+                client, address = self._listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -133,19 +143,21 @@ class Server:
                     self._paused = time.monotonic() + 1.0
                     return
                 continue
-            self._admit(client)
+            self._admit(client, address[0] if address else "")
 
-    def _admit(self, client: socket.socket) -> None:
+    def _admit(self, client: socket.socket, address: str) -> None:
         """Take a client in, at the limit instead of one in no exchange: never served first, then longest quiet."""
+        if (stream := self._door.stream(client, address)) is None:
+            client.close()
+            return
         if len(self.connections) >= self._limits.connections:
             self._drop(min(self.connections, key=lambda one: (one.writing, one.served > 0, one.since)))
-        connection = Connection(client, self._limits, time.monotonic())
+        connection = Connection(stream, address, self._limits, time.monotonic())
         self.connections.add(connection)
         self._guard(connection, self._greet)
 
     def _greet(self, connection: Connection) -> None:
-        client = connection.socket
-        client.setblocking(False)
+        client = connection.stream.socket
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.buffer)
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -155,23 +167,23 @@ class Server:
     def _watch(self, connection: Connection, mask: int) -> None:
         if mask == connection.mask:
             return
-        if not connection.mask:
-            self._selector.register(connection.socket, mask, connection)
+        if not mask:
+            self._selector.unregister(connection.fd)
+        elif not connection.mask:
+            self._selector.register(connection.fd, mask, connection)
         else:
-            self._selector.modify(connection.socket, mask, connection)
+            self._selector.modify(connection.fd, mask, connection)
         connection.mask = mask
 
     def _drop(self, connection: Connection) -> None:
         self.connections.discard(connection)
-        if connection.mask:
-            self._selector.unregister(connection.socket)
-            connection.mask = 0
-        connection.socket.close()
+        self._watch(connection, 0)
+        connection.stream.socket.close()
         connection.out.clear()
 
     def _on_event(self, connection: Connection) -> None:
         if connection.linger:
-            if not connection.socket.recv(self._limits.buffer):
+            if not connection.stream.receive(self._limits.buffer):
                 self._drop(connection)
         elif connection.writing:
             self._flush(connection)
@@ -188,7 +200,7 @@ class Server:
                         return
                 elif isinstance(event, h11.Request):
                     connection.waiting, connection.head = False, event.method == b"HEAD"
-                    if problem := _refusal(event):
+                    if problem := refusal(event):
                         self._refuse(connection, problem)
                         return
                     request = event
@@ -204,9 +216,9 @@ class Server:
     def _receive(self, connection: Connection) -> bool:
         """One read; reads are as small as the header limit because h11 holds only unfinished heads to it."""
         try:
-            data = connection.socket.recv(self._limits.header)
+            data = connection.stream.receive(self._limits.header)
         except BlockingIOError:
-            self._watch(connection, READ)
+            self._watch(connection, connection.stream.wants)
             return False
         if data and connection.waiting:
             connection.waiting, connection.since = False, time.monotonic()
@@ -216,11 +228,17 @@ class Server:
         return True
 
     def _answer(self, connection: Connection, request: h11.Request) -> None:
-        headers: dict[str, str] = {}
-        for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers):
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        path, _, query = FORM.sub("", request.target.decode("latin-1")).partition("?")
-        self._respond(connection, self._handler(Request(path, headers, query)))
+        asked = connection.read(request, self._door.known(connection.stream))
+        refused = self._door.judge(asked, lambda told: self._tell(lambda: self._decided(connection, asked, told)))
+        if refused is LATER:
+            connection.writing, connection.deadline = True, time.monotonic() + self._limits.verify
+            self._watch(connection, 0)
+        else:
+            self._respond(connection, refused or self._handler(asked))
+
+    def _decided(self, connection: Connection, asked: Request, refused: Response | None) -> None:
+        if connection in self.connections:
+            self._guard(connection, lambda one: self._respond(one, refused or self._handler(asked)))
 
     def _refuse(self, connection: Connection, status: int) -> None:
         """Answer an error and close: what follows on such a connection cannot be trusted."""
@@ -234,7 +252,8 @@ class Server:
     def _respond(self, connection: Connection, response: Response) -> None:
         self.codes[response.status] += 1
         length = b"%d" % len(response.body)
-        headers = [(b"Content-Type", response.kind.encode()), (b"Content-Length", length), *SAFE, *response.headers]
+        headers = [(b"Content-Type", response.kind.encode()), (b"Content-Length", length), *response.headers]
+        headers += [*self._door.headers, *([(b"Connection", b"close")] if connection.old else [])]
         reason = REASONS.get(response.status, b"")
         start = connection.h11.send(h11.Response(status_code=response.status, headers=headers, reason=reason))
         connection.out.append(start or b"")
@@ -250,36 +269,21 @@ class Server:
         """Send what can be sent; when all is, wait for the next request, or close."""
         while connection.out:
             try:
-                sent = connection.socket.sendmsg(connection.out)
+                sent = connection.stream.send(connection.out)
             except BlockingIOError:
-                self._watch(connection, WRITE)
+                self._watch(connection, connection.stream.wants)
                 return
-            _consume(connection.out, sent)
+            connection.sent(sent)
         now = time.monotonic()
         connection.writing = False
         self._watch(connection, READ)
         if connection.h11.our_state is not h11.DONE or connection.h11.their_state is not h11.DONE:
             connection.linger, connection.deadline = True, now + self._limits.linger
-            connection.socket.shutdown(socket.SHUT_WR)  # closing at once would reset the answer away
+            connection.stream.finish()
             return
         connection.h11.start_next_cycle()
         connection.waiting, connection.head, connection.since = True, False, now
-        more = bool(connection.h11.trailing_data[0])
+        more = bool(connection.h11.trailing_data[0]) or connection.stream.pending()
         connection.deadline = now + (self._limits.head if more else self._limits.idle)
         if more:
             self._ready[connection] = None
-
-
-def _refusal(request: h11.Request) -> int:
-    """The status that refuses a request which is no plain GET or HEAD, else 0."""
-    if request.method not in {b"GET", b"HEAD"}:
-        return 405
-    headers = dict(request.headers)
-    return 413 if b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0") else 0
-
-
-def _consume(out: deque[bytes | memoryview], sent: int) -> None:
-    while out and sent >= len(out[0]):
-        sent -= len(out.popleft())
-    if sent:
-        out[0] = memoryview(out[0])[sent:]

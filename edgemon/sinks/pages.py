@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -58,26 +58,53 @@ class Site:
 
     def __call__(self, request: Request) -> Response:
         """The response for a GET."""
-        if request.path == "/metrics":
-            return self._metrics(request)
-        if request.path == "/healthz":
-            stuck = self.stuck()
-            return Response(503, f"{stuck}\n".encode()) if stuck else Response(200, b"ok\n")
-        if request.path == "/readyz":
-            return Response(200, b"ready\n") if self.ready() else Response(503, b"no sweep is done yet\n")
-        if request.path == "/api/v1/alerts":
-            return Response(200, self.alerts(), JSON)
-        if request.path == "/api/v1/rules":
-            return Response(*self.rules(request.query), JSON)
-        if request.path == "/":
-            return Response(200, page(self.overview()).encode(), "text/html; charset=utf-8")
-        return Response(404, b"not found; there are /, /metrics, /healthz, /readyz, /api/v1/alerts and /api/v1/rules\n")
+        route = ROUTES.get(request.path)
+        if route is None:
+            *others, last = ROUTES
+            return Response(404, f"not found; there are {', '.join(others)} and {last}\n".encode())
+        if route.changes and not request.known:
+            return Response(
+                403, b"this changes something; it needs a password, a client certificate or a local socket\n"
+            )
+        return route.answer(self, request)
 
-    def _metrics(self, request: Request) -> Response:
+    def page(self, _: Request) -> Response:
+        """The page at /."""
+        return Response(200, page(self.overview()).encode(), "text/html; charset=utf-8")
+
+    def health(self, _: Request) -> Response:
+        """Whether everything moves."""
+        stuck = self.stuck()
+        return Response(503, f"{stuck}\n".encode()) if stuck else Response(200, b"ok\n")
+
+    def readiness(self, _: Request) -> Response:
+        """Whether there is something to serve."""
+        return Response(200, b"ready\n") if self.ready() else Response(503, b"no sweep is done yet\n")
+
+    def metrics(self, request: Request) -> Response:
+        """The exposition."""
         kind = prometheus.negotiate(request.headers.get("accept", "text/plain"))
         compress = prometheus.accepts_gzip(request.headers.get("accept-encoding", ""))
         headers = [(b"Vary", b"Accept, Accept-Encoding"), *([(b"Content-Encoding", b"gzip")] if compress else [])]
         return Response(200, self.exposition.body(kind, compress), kind, tuple(headers))
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who answers a path, and whether that changes anything: then only to those who are known."""
+
+    answer: Callable[[Site, Request], Response]
+    changes: bool
+
+
+ROUTES: Mapping[str, Route] = {
+    "/": Route(Site.page, changes=False),
+    "/metrics": Route(Site.metrics, changes=False),
+    "/healthz": Route(Site.health, changes=False),
+    "/readyz": Route(Site.readiness, changes=False),
+    "/api/v1/alerts": Route(lambda site, _: Response(200, site.alerts(), JSON), changes=False),
+    "/api/v1/rules": Route(lambda site, request: Response(*site.rules(request.query), JSON), changes=False),
+}
 
 
 def page(overview: Overview) -> str:

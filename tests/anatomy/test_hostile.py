@@ -148,7 +148,7 @@ def test_the_budget_ends_with_its_units_or_its_time() -> None:
     ("data", "says"),
     [
         (b"", "cannot be read"),
-        (b"<?xml version='1.0'?><net/>", "read as ONNX: the model"),
+        (b"<?xml version='1.0'?><net/>", "read as ONNX: it "),
         (b"\x1c\0\0\0TFL3", "read as LiteRT: the model is cut off or broken: it points to byte 28 of 8"),
         (field(1, b"x"), "read as ONNX: the model holds no graph: it is no ONNX model"),
     ],

@@ -19,7 +19,7 @@ from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request
 from edgemon.prober import model_path
 from tests.benchmarks import models
-from tests.benchmarks.report import Conditions, Target, interval, spread, table
+from tests.benchmarks.report import Bound, Conditions, Target, interval, spread, table
 
 BARE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bare.py")
 APP = "import sys; sys.modules['openvino_telemetry'] = None; from openvino.tools.benchmark.main import main; main()"
@@ -47,19 +47,24 @@ class Round:
     eager: float
 
 
-def run(quick: bool) -> list[Target]:
+def run(rounds: int, bound: Bound) -> list[Target]:
     """Measure every model, print, and hold against the goal."""
-    rounds = 5 if quick else 20
+    print(f"\nfidelity: {rounds} rounds, each a probe and two bare loops in fresh processes")
     rows, targets = [], []
     conditions = Conditions()
     with tempfile.TemporaryDirectory(prefix="edgemon-bench-") as directory:
         for case in cases(directory):
-            taken = [measure(case, number) for number in range(rounds)]
+            taken = list[Round]()
+            for number in range(rounds):
+                bound.say(f"{case.name}, round {number + 1} of {rounds}")
+                taken.append(measure(case, number))
+                if bound.over():
+                    break
             rows.append(_row(case.name, taken))
             targets.append(_target(case.name, taken))
     heads = ["ms; ratio [95 % interval]", "probe", "bare, nice 19", "bare, nice 0", "probe/bare", "bare/bare, nice 0"]
-    print(f"\nfidelity: {rounds} rounds, each a probe and two bare loops in fresh processes; {conditions.tell()}")
     table("fidelity", heads, rows)
+    print(f"  {conditions.tell()}")
     return targets
 
 

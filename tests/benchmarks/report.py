@@ -6,6 +6,8 @@ import math
 import os
 import platform
 import statistics
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,6 +57,24 @@ def spread(values: Sequence[float], scale: float = 1.0) -> str:
     """The median with its interval: `1.003 [0.998, 1.010]`."""
     low, high = interval(values)
     return f"{statistics.median(values) * scale:.3f} [{low * scale:.3f}, {high * scale:.3f}]"
+
+
+class Bound:
+    """How long a measurement may take (0 minutes: as long as it does), and how far it is, on standard error."""
+
+    def __init__(self, minutes: float = 0.0) -> None:
+        self._end = time.monotonic() + minutes * 60 if minutes else math.inf
+        self._said = 0.0
+
+    def over(self) -> bool:
+        """Whether it must come to an end with what it has."""
+        return time.monotonic() >= self._end
+
+    def say(self, text: str) -> None:
+        """Tell how far it is, every ten seconds at most."""
+        if time.monotonic() >= self._said + 10:
+            self._said = time.monotonic()
+            print(f"  ... {text}", file=sys.stderr, flush=True)
 
 
 class Conditions:

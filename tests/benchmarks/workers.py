@@ -8,14 +8,14 @@ from dataclasses import replace
 from edgemon.config import Probe
 from edgemon.prober import request
 from edgemon.residence import Residence
-from tests.benchmarks.report import Conditions, table
+from tests.benchmarks.report import Conditions, Target, table
 
 MODES = ("ephemeral", "resident")
 WARM = 2
 """Rounds that are left out: the first counts the model, and of the second the worker stays."""
 
 
-def run(rounds: int) -> None:
+def run(rounds: int) -> list[Target]:
     """Rounds of both in turn, on the embedded model as it is probed by default."""
     conditions, modes = Conditions(), {mode: Mode(mode) for mode in MODES}
     for _ in range(WARM + rounds):
@@ -26,6 +26,7 @@ def run(rounds: int) -> None:
     for mode in modes.values():
         mode.home.close()
     print(f"\n{conditions.tell()}")
+    return []
 
 
 class Mode:

@@ -16,6 +16,7 @@ from edgemon.judge.baseline import Baseline, Round
 from edgemon.judge.case import Case, Kind
 from edgemon.judge.diagnosis import CAUSES, RULES, Cause, Strength, diagnose, summary
 from edgemon.judge.verdict import State, Verdict
+from edgemon.probe.kernels import sha256
 from edgemon.probe.result import Outcome, Result
 
 CERTAIN, LIKELY, POSSIBLE = Strength
@@ -241,7 +242,7 @@ def test_contention_that_was_there_at_the_baseline_is_possible_only_and_the_devi
 
 def test_fixed_work_on_the_cpu_says_nothing_of_the_accelerator() -> None:
     """Neither that it is well, nor that the engine is at fault."""
-    kernels = {"kernels": {"compute": "sha256 of 64 KiB"}}
+    kernels = {"kernels": {"compute": sha256().label}}
     hot = named(diagnose(case(now={"throttled": {"thermal npu": 1.0}}, facts=kernels)))["thermal_throttling"]
     assert (hot.strength, hot.against) == (LIKELY, ())
     assert list(named(diagnose(case(facts=kernels)))) == ["unexplained"]
@@ -277,6 +278,14 @@ def test_a_worker_killed_for_want_of_memory_died_of_memory_pressure() -> None:
     detail = "killed by SIGKILL, most likely by the kernel for want of memory, in load"
     causes = diagnose(case(Kind.FAILED, {"memory": {"available": 0.02}}, detail=detail))
     assert (causes[0].name, causes[0].strength) == ("memory_pressure", CERTAIN)
+
+
+def test_of_an_endpoint_the_next_step_is_that_of_the_stage_it_failed_in() -> None:
+    advice = "see whether the server runs, and on which address and port it listens"
+    for runtime, step in (("openinference", advice), ("onnx", None)):
+        found = diagnose(case(Kind.FAILED, {"states": {}}, facts={"runtime": runtime}, verdict={"advice": advice}))
+        assert (found[0].step == step) is (runtime == "openinference")
+        assert found[0].name == "accelerator_lost"
 
 
 def test_several_causes_are_ranked_the_certain_before_the_likely_before_the_possible() -> None:

@@ -9,9 +9,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
+from edgemon.anatomy import tflite
 from edgemon.probe import kernels as room
-from edgemon.probe.kernels import Kernel, copy, copy_size, kernels, last_level, matmul, sha256
+from edgemon.probe.graphs import dense, matmul
+from edgemon.probe.kernels import Kernel, copy, copy_size, kernels, last_level, sha256
 
 MIB = 1 << 20
 
@@ -112,3 +116,23 @@ def test_the_hand_written_model_is_what_the_onnx_package_reads_and_the_engine_co
     session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
     (given,) = session.run(None, {"x": np.eye(size, dtype=np.float32)})
     assert np.allclose(given, np.linalg.matrix_power(weights, depth), rtol=1e-5)
+
+
+def test_the_hand_written_litert_model_is_what_the_schema_reads_and_the_engine_computes() -> None:
+    size, depth = 8, 3
+    weights = np.random.RandomState(1).random_sample((size, size)).astype(np.float32)
+    made = dense(size, depth, weights.tobytes())
+    model = schema.Model.GetRootAs(made)
+    assert (model.Version(), model.SubgraphsLength(), model.BuffersLength()) == (3, 1, 2)
+    assert model.OperatorCodes(0).BuiltinCode() == schema.BuiltinOperator.FULLY_CONNECTED
+    assert model.Subgraphs(0).OperatorsLength() == depth
+    data = model.Buffers(1)
+    start = data._tab.Vector(data._tab.Offset(4))
+    assert start % 16 == 0, "the engine wants its constants aligned"
+    interpreter = Interpreter(model_content=made)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.eye(size, dtype=np.float32))
+    interpreter.invoke()
+    given = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    assert np.allclose(given, np.linalg.matrix_power(weights.T, depth), rtol=1e-5)
+    assert tflite.count(memoryview(made), {}).result()["macs"] == depth * size**3

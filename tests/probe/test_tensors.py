@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemon.probe.golden import LONGEST
+from edgemon.probe.inputs import Inputs, Port
+from edgemon.probe.result import Request
 from edgemon.probe.tensors import KINDS, Input, make, pack, read, unpack, write
 
 
@@ -32,12 +34,13 @@ def test_float_inputs_are_those_of_numpys_random_state(seed: int) -> None:
 
 
 @pytest.mark.parametrize("datatype", KINDS)
-def test_an_input_of_every_datatype_is_made(datatype: str) -> None:
-    (one,) = make(declared(datatype), {}, 7)
-    values = unpack(datatype, one.raw)
-    assert len(values) == 15
-    assert len(set(values)) > 1
-    assert all(0 <= value <= 1 for value in values)
+def test_an_input_is_bit_for_bit_what_a_local_model_gets_whatever_its_type(datatype: str) -> None:
+    dtype = KINDS[datatype][1]
+    (one,) = make(declared(datatype, [-1, 200, 50]), {}, 7)
+    local = Inputs(np, Request("p", "onnx", seeds=[7]), [Port("x", dtype, [None, 200, 50])]).sets[0]["x"]
+    assert (one.shape, one.raw) == (list(local.shape), local.tobytes())
+    assert len(set(local.ravel().tolist())) > 1
+    assert local.dtype == dtype
 
 
 def answered(inputs: list[Input], binary: bool) -> list[dict[str, Any]]:

@@ -63,6 +63,17 @@ def test_a_delegate_that_loads_and_takes_nothing_is_a_fallback(delegate: str, mo
     assert fell[0] == "0% of the graph is on libclaim.so"
 
 
+@pytest.mark.parametrize(
+    ("claim", "label"), [(FULLY_CONNECTED, "libclaim.so 4 x 1024 x 1024 float32"), (SIN, "host: sha256 of 512 KiB")]
+)
+def test_fixed_work_runs_on_the_delegate_or_is_the_hosts_and_says_so(
+    claim: int, label: str, delegate: str, model: str
+) -> None:
+    """A kernel that the delegate does not take would say of the accelerator what the CPU does."""
+    options = {"delegate": delegate, "delegate_options": {"claim": claim}}
+    assert supervisor.run(ask("litert", model=model, options=options)).facts["kernels"]["compute"] == label
+
+
 def test_a_delegate_that_refuses_is_told_in_its_own_words(delegate: str, model: str) -> None:
     result = load(model, delegate=delegate, delegate_options={"fail": "no such device"})
     assert result.facts["refused"]["libclaim.so"].endswith("no such device")
@@ -96,6 +107,7 @@ def test_tflite_runtime_is_taken_where_there_is_no_newer_engine(model: str) -> N
     result = supervisor.run(ask("litert", model=model), python)
     assert (result.outcome, result.detail) == (Outcome.OK, "")
     assert result.facts["runtime_version"] == "tflite-runtime 2.14.0"
+    assert result.facts["kernels"]["compute"] == "CPU 1 x 256 x 256 float32"
     assert result.facts["placement"] == {"XNNPACK": 1.0}
 
 

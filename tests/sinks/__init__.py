@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import NamedTuple
 
+from edgemon.access.door import Door
 from edgemon.sinks.http import Server
 from edgemon.wire import Limits, Request, Response, listen
 
@@ -35,12 +37,16 @@ class Answer(NamedTuple):
 class Client:
     """A connection to the server; a small `receive` buffer keeps the server from getting rid of its answers."""
 
-    def __init__(self, port: int, receive: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, port: int, receive: int = 0, host: str = "127.0.0.1", context: ssl.SSLContext | None = None
+    ) -> None:
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.socket.settimeout(PATIENCE)
         if receive:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         self.socket.connect((host, port))
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_hostname=host)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Client:  # noqa: PYI034 - Self came with Python 3.11
@@ -143,11 +149,11 @@ def page(request: Request) -> Response:
 
 @contextmanager
 def serving(
-    limits: Limits | None = None, handler: Callable[[Request], Response] = page
+    limits: Limits | None = None, handler: Callable[[Request], Response] = page, door: Door | None = None
 ) -> Iterator[tuple[Server, int]]:
     """A server in this process, and its port."""
     listener = listen("127.0.0.1:0")
-    server = Server(listener, handler, limits or Limits())
+    server = Server(listener, handler, limits or Limits(), door)
     port: int = listener.getsockname()[1]
     server.start()
     try:

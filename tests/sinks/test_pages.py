@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgemon import __version__, catalog
-from edgemon.sinks.pages import Overview, Row, Site, page
+from edgemon.sinks import pages
+from edgemon.sinks.pages import ROUTES, Overview, Route, Row, Site, page
 from edgemon.sinks.prometheus import OPENMETRICS, TEXT, Exposition
 from edgemon.store import Store
 from edgemon.wire import Request, Response
@@ -166,3 +167,24 @@ def test_the_running_daemon_serves_every_page(tmp_path: Path) -> None:
         assert "edgemon_build_info{" in daemon.get("/metrics")[1]
         assert daemon.get("/metrics", Accept=OPENMETRICS)[1].endswith("# EOF\n")
         assert daemon.get("/nothing")[0] == 404
+
+
+def test_what_changes_something_is_answered_only_to_those_who_are_known(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A route has to say whether it changes anything; none does today, and one that will is guarded as it stands."""
+    done = Route(lambda *_: Response(200, b"done"), changes=True)
+    monkeypatch.setattr(pages, "ROUTES", {**ROUTES, "/api/v1/probe": done})
+    assert place.site(Request("/api/v1/probe", {})).status == 403
+    assert place.site(Request("/api/v1/probe", {}, known=True)).body == b"done"
+    assert [path for path, route in ROUTES.items() if route.changes] == []
+    with pytest.raises(TypeError):
+        Route(lambda *_: Response(200, b""))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"PATCH"])
+def test_no_route_takes_a_method_that_changes_anything(place: Place, method: bytes) -> None:
+    with serving(handler=place.site) as (_, port):
+        for path in ROUTES:
+            with Client(port) as one:
+                assert one.ask(b"%s %s HTTP/1.1\r\nHost: a\r\n\r\n" % (method, path.encode())).status == 405

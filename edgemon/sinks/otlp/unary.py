@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 import grpc
 
 from edgemon import __version__
-from edgemon.anatomy.budget import Budget
-from edgemon.anatomy.protobuf import Field, fields, text, view, whole
 from edgemon.endpoint import Tls, place
+from edgemon.protobuf import Budget, Field, fields, text, view, whole
 from edgemon.sinks.otlp.answer import Answer
 from edgemon.sinks.otlp.client import taken
 from edgemon.sinks.otlp.way import Way
@@ -36,6 +35,8 @@ PERMANENT = {
 """What is about the request. UNAUTHENTICATED, PERMISSION_DENIED, INTERNAL and UNKNOWN are asked again as over HTTP."""
 DETAILS, RETRY_INFO = "grpc-status-details-bin", "google.rpc.RetryInfo"
 LARGEST = 1 << 20
+FIELDS = 1000
+"""What a server may tell about a delay."""
 
 
 class Channel:
@@ -104,7 +105,7 @@ def delay(error: Any) -> float | None:
     """Seconds from the RetryInfo that a server sends along; None without one."""
     found = [value for name, value in error.trailing_metadata() or () if name == DETAILS]
     try:
-        budget = Budget()
+        budget = Budget(FIELDS)
         for one in _all(memoryview(found[0]) if found else memoryview(b""), 3, budget):
             parts = dict(_fields(view(one), budget))
             if text(parts.get(1, memoryview(b"")), budget).endswith(RETRY_INFO):
