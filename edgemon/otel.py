@@ -147,7 +147,7 @@ def _checked(path: tuple[str, ...], value: Any) -> Any:
             try:
                 mark.parse(value)
             except ValueError as error:
-                raise ValueError(f"{value if '@' not in value else '(hidden)'} {error}") from None
+                raise ValueError(f"{value if '@' not in value else '***'} {error}") from None
     return value
 
 

@@ -256,8 +256,7 @@ def _explain(error: Any) -> str:
     if error["type"] == "together":
         return f"{path}.{error['msg']}"
     text = KINDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
-    value = "(hidden)" if "headers" in parts and "otlp" in parts else _show(error["input"], parts[-1] if parts else "")
-    return f"{path}: {value} {text}"
+    return f"{path}: {_show(error['input'], parts)} {text}"
 
 
 def _nearest(loc: tuple[Any, ...]) -> str:
@@ -273,9 +272,9 @@ def _nearest(loc: tuple[Any, ...]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; known keys: {', '.join(known)}"
 
 
-def _show(value: object, name: str) -> str:
-    """The value; a password in a URL, or what stands where the file of a secret is named, is nobody's to read."""
-    if name in HIDDEN and not str(value).startswith(("/", "$")):
+def _show(value: object, parts: list[str]) -> str:
+    """The value; a header, a password in a URL, or what stands where the file of a secret is named, is private."""
+    if {"otlp", "headers"} <= {*parts} or (HIDDEN & {*parts[-1:]} and not str(value).startswith(("/", "$"))):
         return "***"
     if isinstance(value, str):
         value = re.sub(r"((?<=://)[^/@\s]*(?=@)|(?<==)[^&\s]*(?=&|$))", "***", value) if "://" in value else value
@@ -283,9 +282,7 @@ def _show(value: object, name: str) -> str:
 
 
 def _kind(value: object) -> str:
-    return (
-        "a list" if isinstance(value, list) else "a string" if isinstance(value, str) else f"a {type(value).__name__}"
-    )
+    return f"a {'string' if isinstance(value, str) else type(value).__name__}"
 
 
 def main() -> None:
