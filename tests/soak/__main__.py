@@ -1,0 +1,157 @@
+"""`python -m tests.soak [--minutes N | --faults N] [--seed S]`: exit status 1 where anything did not hold."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.soak.checks import MEMORY, Checks
+from tests.soak.device import TIMEOUT, Device, ViolationError
+from tests.soak.faults import Fault, all_of, disk, wait
+from tests.soak.receiver import Receiver
+
+ALONE = "EDGEMON_SOAK_ALONE"
+CALM = 25
+"""Rounds after which all that waits must be sent."""
+
+
+class Soak:
+    """A device, what happens to it, and how often."""
+
+    def __init__(self, where: Path, seed: int, mounted: bool) -> None:
+        self.receiver = Receiver(TIMEOUT)
+        self.receiver.start()
+        self.device = Device(where, self.receiver, library(), f"{os.getpid()}-{seed}")
+        self.checks, self.chance = Checks(self.device), random.Random(seed)
+        self.faults, self.missing = all_of(self.device, mounted)
+        self.counts: Counter[str] = Counter()
+
+    def run(self, faults: int, seconds: float) -> None:
+        """Rounds of faults until there were so many, or so long; each kind at least once where that is enough."""
+        self.device.prepare()
+        self.device.start()
+        self.checks.well()
+        end, rounds, deck = time.monotonic() + seconds, 0, list(self.faults)
+        self.chance.shuffle(deck)
+        while self.counts.total() < faults and time.monotonic() < end:
+            self.round(self.draw(deck, min(self.chance.choice([1, 2, 3, 3]), faults - self.counts.total())))
+            rounds += 1
+            if rounds % CALM == 0:
+                self.checks.calm()
+                print(self.line(), flush=True)
+        self.finish()
+
+    def draw(self, deck: list[Fault], count: int) -> list[Fault]:
+        """Faults of different groups, from the top of a deck that is shuffled anew when it is through."""
+        drawn: list[Fault] = []
+        while len(drawn) < count:
+            if not deck:
+                deck += self.faults
+                self.chance.shuffle(deck)
+            one = next((one for one in deck if one.group not in {other.group for other in drawn}), None)
+            if one is None:
+                break
+            deck.remove(one)
+            drawn.append(one)
+        return drawn
+
+    def round(self, faults: list[Fault]) -> None:
+        """Let faults happen together, end them, and see that it is well again."""
+        with ExitStack() as stack:
+            for one in faults:
+                self.counts[one.name] += 1
+                stack.enter_context(one.act(self.device, self.chance))
+            wait(self.chance)
+        self.checks.well()
+
+    def finish(self) -> None:
+        """All is calm: everything is accounted for, and a clean end leaves nothing behind."""
+        self.checks.calm()
+        self.checks.account()
+        if status := self.device.end():
+            raise ViolationError(f"told to end it ended with status {status}")
+        left = self.device.left() + [str(one) for one in (self.device.where / "tmp").iterdir()]
+        if left:
+            raise ViolationError(f"left behind: {left}")
+
+    def close(self) -> None:
+        """Nothing of it goes on."""
+        if self.device.daemon:
+            self.device.daemon.process.send_signal(signal.SIGCONT)
+            self.device.end()
+        self.receiver.turn("ok")
+        self.receiver.stop()
+
+    def line(self) -> str:
+        """How it stands."""
+        dropped = ", ".join(f"{count:g} {reason}" for reason, count in self.checks.dropped.items() if count)
+        return (
+            f"{self.counts.total()} faults, {self.checks.scrapes} scrapes, {self.device.kills} kills -9, "
+            f"{len(self.receiver.points)} points taken, {self.receiver.resent} of them again after a kill or a lost "
+            f"answer, dropped: {dropped or 'none'}, some {self.checks.lost:g} in memory at a kill; {self.checks.memory:.1f} of {MEMORY:g} MiB, "
+            f"{self.checks.files:+d} descriptors"
+        )
+
+
+def library() -> str:
+    """libfaketime, or nothing."""
+    places = ["/usr/lib", "/usr/local/lib", os.path.expanduser("~/.cache/edgemon-peers/root/usr/lib")]
+    found = [path for one in places for path in sorted(Path(one).glob("*/faketime/libfaketimeMT.so.1"))]
+    return str(found[0]) if found else ""
+
+
+def alone() -> None:
+    """Go on in a mount namespace of its own, where that is allowed: what is mounted is nobody else's."""
+    if ALONE in os.environ or os.geteuid() or not shutil.which("unshare"):
+        return
+    again = [sys.executable, "-m", "tests.soak", *sys.argv[1:]]
+    script = 'unshare -m true 2>/dev/null && exec unshare -m "$@" || exec "$@"'
+    os.execvpe("sh", ["sh", "-c", script, "sh", *again], {**os.environ, ALONE: "1"})
+
+
+def main() -> int:
+    """Soak."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="random faults for a real daemon")
+    parser.add_argument("--minutes", type=float, default=0.0, help="for so long")
+    parser.add_argument("--faults", type=int, default=0, help="so many, if that is less")
+    parser.add_argument("--seed", type=int, default=None, help="of an earlier soak, to meet the same faults")
+    options = parser.parse_args()
+    alone()
+    seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    minutes = options.minutes or (1e6 if options.faults else 10.0)
+    with ExitStack() as stack:
+        where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgemon-soak-")))
+        mounted = stack.enter_context(disk(where / "state", ALONE in os.environ))
+        soak = Soak(where, seed, mounted)
+        stack.callback(soak.close)
+        print(f"seed {seed}: {len(soak.faults)} kinds of faults", *soak.missing, sep="\n", flush=True)
+        return report(soak, seed, options.faults or 10**9, minutes * 60)
+
+
+def report(soak: Soak, seed: int, faults: int, seconds: float) -> int:
+    """Run it and say how it went; the exit status."""
+    began, wrong = time.monotonic(), ""
+    try:
+        soak.run(faults, seconds)
+    except (ViolationError, AssertionError) as error:
+        wrong = f"{type(error).__name__}: {error}"
+    for name, count in sorted(soak.counts.items()):
+        print(f"{count:6} {name}")
+    if wrong:
+        print(f"the last of its log:\n{soak.device.tail()}")
+    verdict = f"violated: {wrong}" if wrong else "0 unplanned exits, 0 points unaccounted for"
+    print(f"seed {seed}: {soak.line()}; {time.monotonic() - began:.0f} s; {verdict}")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
