@@ -31,7 +31,7 @@ class Soak:
         self.receiver = Receiver(TIMEOUT)
         self.receiver.start()
         self.device = Device(where, self.receiver, library(), f"{os.getpid()}-{seed}")
-        self.checks, self.chance = Checks(self.device), random.Random(seed)
+        self.checks, self.chance, self.seed = Checks(self.device), random.Random(seed), seed
         self.faults, self.missing = all_of(self.device, mounted)
         self.counts: Counter[str] = Counter()
 
@@ -69,7 +69,8 @@ class Soak:
         with ExitStack() as stack:
             for one in faults:
                 self.counts[one.name] += 1
-                stack.enter_context(one.act(self.device, self.chance))
+                own = random.Random(f"{self.seed} {self.counts.total()}")
+                stack.enter_context(one.act(self.device, own))
             wait(self.chance)
         self.checks.well()
 
@@ -93,12 +94,13 @@ class Soak:
 
     def line(self) -> str:
         """How it stands."""
-        dropped = ", ".join(f"{count:g} {reason}" for reason, count in self.checks.dropped.items() if count)
+        checks, receiver = self.checks, self.receiver
+        dropped = ", ".join(f"{count:g} {reason}" for reason, count in checks.dropped.items() if count)
         return (
-            f"{self.counts.total()} faults, {self.checks.scrapes} scrapes, {self.device.kills} kills -9, "
-            f"{len(self.receiver.points)} points taken, {self.receiver.resent} of them again after a kill or a lost "
-            f"answer, dropped: {dropped or 'none'}, some {self.checks.lost:g} in memory at a kill; {self.checks.memory:.1f} of {MEMORY:g} MiB, "
-            f"{self.checks.files:+d} descriptors"
+            f"{self.counts.total()} faults, {checks.scrapes} scrapes, {self.device.kills} kills -9 (in memory then: at "
+            f"most {checks.lost:g} points), {len(receiver.points)} points taken, {receiver.resent} of them again after "
+            f"a kill or a lost answer, dropped: {dropped or 'none'}, {checks.memory:.1f} of {MEMORY:g} MiB, "
+            f"{checks.files:+d} descriptors"
         )
 
 
