@@ -1,4 +1,4 @@
-"""The archive: baselines, results and what else is remembered in SQLite, under the state directory.
+"""The archive: baselines, results, notes of what happened and what else is remembered, in SQLite.
 
 A transaction is the old state or the new one, whatever is killed or unplugged. A directory that cannot be written, a
 full disk and a broken file cost the archive its memory of the past, never the daemon: what cannot be kept on disk is
@@ -29,7 +29,7 @@ FILE = "edgemon.sqlite"
 STATES = ("disk", "memory", "failing")
 BATCH = 10
 KEPT = 1000
-"""Results kept for each probe."""
+"""Results kept for each probe, and notes of each kind."""
 T = TypeVar("T")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS baselines (
@@ -38,6 +38,12 @@ CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, probe TEXT, fingerpr
 CREATE TABLE IF NOT EXISTS fingerprints (fingerprint TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS results_by_probe ON results (probe, id);
 CREATE TABLE IF NOT EXISTS remembered (name TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (
+  id INTEGER PRIMARY KEY, kind TEXT, probe TEXT, at REAL, mark TEXT UNIQUE, data TEXT);
+"""
+NOTE = "INSERT OR IGNORE INTO notes (kind, probe, at, mark, data) VALUES (?, ?, ?, ?, ?)"
+PRUNE = """
+DELETE FROM notes WHERE kind = ?1 AND id <= (SELECT id FROM notes WHERE kind = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
 """
 
 
@@ -50,6 +56,7 @@ class Archive:
         self._lock = threading.RLock()
         self._pending: list[tuple[str, str, float, str]] = []
         self._keys: dict[str, str] = {}
+        self._notes: list[tuple[str, str, float, str | None, str]] = []
         self._why = ""
         self.state, self._database = self._open(directory)
 
@@ -107,6 +114,22 @@ class Archive:
             rows += [(row[1], row[3]) for row in self._pending if row[0] == probe]
         return self._parsed(rows[-count:], lambda mark, data: (mark, Result.from_json(data)))
 
+    def note(self, kind: str, probe: str, at: float, data: Mapping[str, Any], mark: str | None = None) -> None:
+        """Keep what happened at a Unix time; of those with the same mark the first. On disk at once if that can be."""
+        with self._lock:
+            self._notes.append((kind, probe, at, mark, json.dumps(dict(data))))
+            del self._notes[:-KEPT]
+        self.flush()
+
+    def notes(self, kind: str, probe: str = "") -> list[tuple[str, float, dict[str, Any]]]:
+        """Probe, time and data of what happened, in the order of noting; of all probes without a name."""
+        rows = self._read(
+            "SELECT probe, at, data FROM notes WHERE kind = ? AND ? IN (probe, '') ORDER BY id", (kind, probe)
+        )
+        with self._lock:
+            rows += [(one[1], one[2], one[4]) for one in self._notes if one[0] == kind and probe in {one[1], ""}]
+        return self._parsed(rows, lambda *row: (row[0], float(row[1]), dict(row[2])))
+
     def remembered(self, name: str) -> Any:
         """What is remembered under a name; None for nothing."""
         rows = self._read("SELECT data FROM remembered WHERE name = ?", (name,))
@@ -127,10 +150,12 @@ class Archive:
         with self._lock:
             if self.state == "memory":
                 self._reopen()
-            if not self._pending or self.state == "memory":
+            if not (self._pending or self._notes) or self.state == "memory":
                 return
             try:
                 with self._database:
+                    self._database.executemany(NOTE, self._notes)
+                    self._database.executemany(PRUNE, [(kind, KEPT) for kind in {one[0] for one in self._notes}])
                     self._database.executemany("INSERT OR IGNORE INTO fingerprints VALUES (?, ?)", self._keys.items())
                     self._database.executemany(
                         "INSERT INTO results (probe, fingerprint, at, data) VALUES (?, ?, ?, ?)", self._pending
@@ -142,6 +167,7 @@ class Archive:
                             (probe, probe, KEPT),
                         )
                 self._pending.clear()
+                self._notes.clear()
                 self._keys.clear()
                 self._recovered()
             except sqlite3.Error as error:

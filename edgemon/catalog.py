@@ -6,7 +6,7 @@ unit and attributes are used; where it has none the name is `edgemon.*` with sho
 
 from __future__ import annotations
 
-from edgemon import alerting, hardware, inference, promises, pushed, ruled, serving
+from edgemon import alerting, hardware, inference, promises, pushed, rebenched, ruled, serving
 from edgemon.metric import Kind, Metric
 
 COUNTER, GAUGE, UPDOWN, INFO = Kind.COUNTER, Kind.GAUGE, Kind.UPDOWN, Kind.INFO
@@ -239,7 +239,7 @@ PROBE_WORKER_LEFT = Metric(
     "Workers that stayed and then left, by reason: rounds, age, doubt (a verdict needs new processes), "
     "growth (of memory), outcome (not ok), changed (model, "
     "engine, settings), memory (short), room (too large, or an accelerator is kept from others), died, anatomy (the "
-    "model was counted), closed.",
+    "model was counted), rebenchmark, closed.",
     ("probe", "reason"),
 )
 
@@ -250,6 +250,7 @@ ALL: tuple[Metric, ...] = (
     *promises.ALL,
     *alerting.ALL,
     *ruled.ALL,
+    *rebenched.ALL,
     *pushed.ALL,
     *serving.ALL,
 )

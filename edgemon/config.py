@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from edgemon.endpoint import RUNTIMES, Endpoint
 from edgemon.errors import ConfigError
-from edgemon.limits import REASONS, Budget, Gates, Total, Triggers, Windows
+from edgemon.limits import OFTEN_OR_NEVER, REASONS, Budget, Gates, Rebenchmark, Total, Triggers, Windows
 from edgemon.push import Otlp
 from edgemon.receivers import Notify
 from edgemon.values import (
@@ -114,6 +114,9 @@ class Probe:
     ] = ()
     only: Annotated[Windows, About("local times in which this probe runs, such as [02:00-05:00]; [] is always")] = ()
     never: Annotated[Windows, About("local times in which it does not, such as [Mon-Fri 08:00-18:00]")] = ()
+    rebenchmark: Annotated[
+        str, OFTEN_OR_NEVER, About("how often it is re-benchmarked, where not as rebenchmark.calendar says; or never")
+    ] = ""
     timeout: Annotated[
         float, Seconds(0.1, 3600), About("a run that takes longer is killed; no longer than the interval")
     ] = 30.0
@@ -222,6 +225,9 @@ class Config:
     budget: Annotated[Total, About("what all probes together may cost")] = field(default_factory=Total)
     gates: Annotated[Gates, About("when probes wait")] = field(default_factory=Gates)
     triggers: Annotated[Triggers, About("what calls for a probe out of turn")] = field(default_factory=Triggers)
+    rebenchmark: Annotated[
+        Rebenchmark, About("longer runs, by the calendar and for alerts; a text instead of settings is the calendar")
+    ] = field(default_factory=Rebenchmark)
     probes: Annotated[Mapping[str, Probe], NAME, About("models to probe, by name; {} for none")] = field(
         default_factory=lambda: {"default": Probe()}
     )

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
-from edgemon import __version__, catalog, identity, overview
+from edgemon import __version__, catalog, identity, overview, status
 from edgemon.access.door import WATCH, Door
 from edgemon.alerts.notify import Notifying
 from edgemon.archive import Archive, alone
@@ -93,7 +93,8 @@ class Daemon:
         self._cleanup.callback(listener.close)
         self._make(state)
         exposition = Exposition(lambda: self._store.snapshot)
-        site = Site(exposition, self.overview, self.stuck, self.ready, self._ruling.alerts, self._ruling.rules)
+        now = lambda: status.answer(self._store.snapshot, self.overview(), self._probing, self._ruling, self.stuck())  # noqa: E731
+        site = Site(exposition, self.overview, self.stuck, self.ready, self._ruling.alerts, self._ruling.rules, now)
         self._server = Server(listener, site, limits(), self._door)
         self._plan()
         self._listen_to_signals()
@@ -110,7 +111,8 @@ class Daemon:
         self._probing = Probing(self._store, self._archive, self._root, state, energy, self._observe)
         self._notifying = Notifying(state, self._root)
         self._cleanup.callback(self._notifying.stop)
-        self._ruling = Ruling(self._store, self._root, state, self._notifying.announce)
+        self._ruling = Ruling(self._store, self._root, state, self._notifying.announce, self._probing.heed)
+        self._ruling.refresh = self._notifying.refresh
         self._pushing = Pushing(self._root, Dispatch(state))
         self._probing.told, self._ruling.flipped = self._pushing.probed, self._pushing.flipped
 
@@ -228,14 +230,6 @@ class Daemon:
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
         parts = (self._door, self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling)
         yield from (reading for one in (*parts, self._starts, self._pushing) for reading in one.readings())
-
-    def end(self) -> None:
-        """Ask for the end; a probe that runs is killed."""
-        os.write(self._ask, bytes([signal.SIGTERM]))
-
-    def ask_reload(self) -> None:
-        """Ask for the configuration to be read again."""
-        os.write(self._ask, bytes([signal.SIGHUP]))
 
     def reload(self) -> None:
         """Read the configuration again; a bad one is refused whole and the old one goes on."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgemon.values import About, Bytes, Each, Range, Seconds, Text, Whole, one_of
+from edgemon import recurrence as recurring
+from edgemon.recurrence import recurrence
+from edgemon.values import DAY, About, Bytes, Each, Range, Seconds, Text, Whole, one_of
 from edgemon.windows import SAYS, window
 
 REASONS = ("hot", "throttled", "memory", "load", "pressure", "battery", "window", "boot")
@@ -25,6 +27,22 @@ class Window(Text):
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Recurrence(Text):
+    """How often, and when."""
+
+    def parse(self, value: object) -> str:
+        """The recurrence, or ValueError saying what is allowed."""
+        text = Text.parse(self, value)  # super() is blind in a slotted dataclass
+        if text not in {"", NEVER}:
+            recurrence(text)
+        return text
+
+
+NEVER = "never"
+OFTEN = f"({'|'.join(recurring.DAYS)})(,.*)?"
+OFTEN_OR_NOT = Recurrence(f"|{OFTEN}", f"{recurring.SAYS}, or empty")
+OFTEN_OR_NEVER = Recurrence(f"|{NEVER}|{OFTEN}", f"{recurring.SAYS}, or never, or empty")
 Windows = Annotated[tuple[str, ...], Each(Window(".*", SAYS))]
 
 
@@ -88,3 +106,19 @@ class Triggers:
     events: Annotated[tuple[str, ...], Each(one_of(EVENTS)), About("events that call for a probe")] = EVENTS
     gap: Annotated[float, Seconds(0, 3600), About("least time from the start of a probe to one that is called")] = 10.0
     per_hour: Annotated[int, Whole(0, 3600), About("most calls of one probe in an hour; more are not heeded")] = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebenchmark:
+    """Longer runs of a probe: by the calendar, and when a rule labelled `action: rebenchmark` fires."""
+
+    calendar: Annotated[
+        str, OFTEN_OR_NOT, About("how often each probe is re-benchmarked, such as weekly, 02:00-05:00; empty is never")
+    ] = ""
+    rounds: Annotated[int, Whole(3, 50), About("runs of the probe that make one")] = 10
+    cool_down: Annotated[
+        float, Seconds(0, 7 * DAY), About("least time from one of a probe to the next one that an alert asks for")
+    ] = 3600.0
+    budget: Annotated[
+        float, Seconds(0, DAY), About("time that those which alerts ask for may take in any 24 hours; 0 is no limit")
+    ] = 600.0

@@ -5,22 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from edgemon import config
+from edgemon.alerts.flip import Flip
 from edgemon.archive import Archive
 from edgemon.budget import HOUR, Cost
 from edgemon.energy import Meter, total
 from edgemon.events import Events
 from edgemon.finding import Finding, sentence
 from edgemon.gates import Held
+from edgemon.history import Chronicle
 from edgemon.identity import instance
 from edgemon.judge.verdict import State
 from edgemon.lanes import Job, Lane
 from edgemon.probe.result import Outcome, Result
 from edgemon.prober import REMEMBERED, Prober, model_path
+from edgemon.rebenching import Rebenching
 from edgemon.residence import Residence
 from edgemon.schedule import Plan, Schedule
 from edgemon.store import Snapshot, Store
@@ -65,6 +68,7 @@ class Probing:
         self._said: dict[str, Held] = {}
         self._told: set[str] = set()
         self._residences: list[Residence] = []
+        self._chronicle, self.rebenching = Chronicle(archive), Rebenching(self, archive)
         self.told: Callable[[Finding], None] = _nobody
         """Who else hears of what a run has found, once that is in the store."""
 
@@ -92,7 +96,9 @@ class Probing:
             self._store.put("edgemon.schedule", self._schedule.readings())
             self._events.follow(about)
             self._heeded = frozenset(settings.triggers.events)
-        self.lane.set([self._job(one, self._schedule.plans[one.name]) for one in self.probers])
+        self.rebenching.ledger.settings = settings.rebenchmark
+        again = Job("rebenchmark", self.rebenching.interval, self._rebenchmark, pace=self.rebenching)
+        self.lane.set([*(self._job(one, self._schedule.plans[one.name]) for one in self.probers), again])
 
     def _settle(self, before: Mapping[str, Prober]) -> None:
         """A residence for the worker of each new probe; those of probes that are no more, or are others now, close."""
@@ -134,6 +140,42 @@ class Probing:
             self._seen = True
             self.lane.start()
 
+    def heed(self, flips: Sequence[Flip]) -> None:
+        """Take note of flips of alerts: some ask for a re-benchmark."""
+        self._chronicle.flips(flips)
+        if self.rebenching.heed(flips):
+            self.lane.wake()
+
+    def plans(self) -> Mapping[str, Plan]:
+        """The plans of all probes."""
+        with self._swap:
+            return dict(self._schedule.plans)
+
+    def found(self, name: str) -> Finding | None:
+        """What the last run of a probe found."""
+        return next((one.finding for one in self.probers if one.name == name), None)
+
+    def hindered(self, name: str, despite: Sequence[str]) -> Held | None:
+        """What would hold a run of a probe that is no turn of its own."""
+        with self._swap:
+            plan = self._schedule.plans.get(name)
+            return (
+                self._schedule.hindered(plan, despite) if plan else Held("stopping", "there is no such probe any more")
+            )
+
+    def round(self, name: str) -> Finding | None:
+        """Run a probe now, out of turn."""
+        with self._swap:
+            pairs = zip(self.probers, self._residences, strict=True)
+            found = next(((*pair, self._schedule.plans[name]) for pair in pairs if pair[0].name == name), None)
+        if found is None:
+            return None
+        prober, home, plan = found
+        home.renew("rebenchmark")  # rounds of one process share its luck
+        finding = self._probe(prober, plan, turn=False)
+        self._publish(prober, finding)
+        return finding
+
     def stop(self, patience: float) -> None:
         """Run no other probe, and wait for the one that runs, which `cancel` kills."""
         self.lane.stop(patience)
@@ -152,7 +194,15 @@ class Probing:
                 return
             held = self._schedule.held(plan)
         self._say(prober.name, held)
-        finding = self._probe(prober, plan) if held is None else None
+        self._publish(prober, self._probe(prober, plan) if held is None else None)
+
+    def _rebenchmark(self) -> None:
+        """A turn of the re-benchmarks."""
+        self.rebenching.turn()
+        self._store.put("edgemon.rebenchmark", self.rebenching.readings())
+        self._store.commit()
+
+    def _publish(self, prober: Prober, finding: Finding | None) -> None:
         with self._swap:
             if prober in self.probers:
                 self._store.put(f"probe.{prober.name}", prober.readings())
@@ -165,7 +215,7 @@ class Probing:
     def _put_workers(self) -> None:
         self._store.put("edgemon.workers", [one for home in self._residences for one in home.readings()])
 
-    def _probe(self, prober: Prober, plan: Plan) -> Finding:
+    def _probe(self, prober: Prober, plan: Plan, turn: bool = True) -> Finding:
         before = prober.finding
         with self._energy.briskly():
             finding = prober.run(self.cancel)
@@ -173,12 +223,13 @@ class Probing:
                 self.cancel.wait(SAMPLED)  # until a sample after the end tells what was used up to it
         result = finding.result
         with self._swap:
-            if result.outcome is Outcome.SKIPPED:
-                plan.put_off()
-            else:
+            if result.outcome is not Outcome.SKIPPED:
                 cost = _cost(result, self._energy.used(result))
-                plan.ran(cost, finding.verdict)
+                plan.ran(cost, finding.verdict, turn)
                 self._say_budget(plan, cost)
+            elif turn:
+                plan.put_off()
+        self._chronicle.verdict(finding)
         if not self.cancel.is_set() and (before is None or _gist(before) != _gist(finding)):
             advice = f" ({finding.verdict.advice})" if finding.verdict.advice else ""
             log.log(_level(finding), "probe %s%s", sentence(finding), advice)

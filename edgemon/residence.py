@@ -149,6 +149,11 @@ class Residence:
             finally:
                 self._lock.release()
 
+    def renew(self, reason: str) -> None:
+        """Let the next run have a process of its own."""
+        with self._lock:
+            self._leave(reason)
+
     def close(self) -> None:
         """The worker leaves: now, or when it has answered."""
         self._closed = True

@@ -28,11 +28,16 @@ Announce = Callable[[Sequence[Flip]], None]
 
 
 class Ruling:
-    """Evaluates the rules of the configuration in force, after each sweep that their interval asks for."""
+    """Evaluates the rules of the configuration in force, after each sweep that their interval asks for.
 
-    def __init__(self, store: Store, root: Root, state: str, announce: Announce) -> None:
+    What flips is announced to each of `announce` in turn.
+    """
+
+    def __init__(self, store: Store, root: Root, state: str, *announce: Announce) -> None:
         self.lane = Lane("rules")
         self._store, self._announce = store, announce
+        self.refresh: Announce | None = None
+        """Is given what goes on firing, after each evaluation."""
         self._boot = (root.text("/proc/sys/kernel/random/boot_id") or "").strip()
         self._memory = Memory(state)
         self.engine = Engine(Samples())
@@ -127,6 +132,8 @@ class Ruling:
             self._tell(flipped, now)
             if not flipped and (changed or (before and now.at - self._saved_at >= SELDOM)):
                 self._save(now)
+            if self.refresh:
+                self.refresh([self.engine.flip(alert) for alert in _firing(one)])
 
     def _tell(self, flipped: Sequence[Alert], now: Moment) -> None:
         """Remember, then announce; after a power cut between the two it is announced again, known by its identity."""
@@ -134,7 +141,8 @@ class Ruling:
             return
         self._save(now, flipped)
         flips = [self.engine.flip(alert) for alert in flipped]
-        self._announce(flips)
+        for announce in self._announce:
+            announce(flips)
         self.flipped([flip for alert, flip in zip(flipped, flips, strict=True) if not alert.told])
         for alert in flipped:
             alert.told = True
@@ -174,6 +182,11 @@ class Ruling:
 
     def _now(self) -> Moment:
         return Moment(self._boot, time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+
+
+def _firing(one: Evaluation) -> Iterator[Alert]:
+    machines = (rule.machine for rule in one.rules if rule.machine)
+    return (alert for machine in machines for alert in machine.active() if alert.state is State.FIRING)
 
 
 def _nobody(_flips: Sequence[Flip]) -> None:

@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgemon import config, inference
@@ -70,7 +70,7 @@ class Plan:
         probe = replace(self.probe, despite=(*self.probe.despite, *HEAT)) if asked else self.probe
         pause, self.waits = 0.0, next(closed(gates, probe, view), None)
         if not self.waits:
-            pause, self.waits = self._short(ahead)
+            pause, self.waits = self.short(ahead)
         self.queued = min(self.queued, self._began) if pause else math.inf
         if self.waits:
             self.skip(self.waits.reason, self.cadence.hold(self._began, max(LOOK, min(pause, 6 * LOOK))))
@@ -84,13 +84,14 @@ class Plan:
         """Put off a turn that came to nothing: another edgemon probes, or this one is stopping."""
         self.cadence.hold(self._clocks.now())
 
-    def ran(self, cost: Cost, verdict: Verdict) -> None:
-        """Book a run and plan the next."""
+    def ran(self, cost: Cost, verdict: Verdict, turn: bool = True) -> None:
+        """Book a run and plan the next; one that was no turn, as a round of a re-benchmark is, answers no event."""
         now = self._clocks.now()
+        self._began = self._began if turn else now - cost.time
         self._costs.append(cost)
         for account in (self.own, self._total):
             account.spend(now, cost)
-        if self.cadence.trigger:
+        if turn and self.cadence.trigger:
             self._triggered[self.cadence.trigger] += 1
         self._judge(verdict)
         self.spacing = max(one.spacing(now, self.expected()) for one in (self.own, self._total))
@@ -128,10 +129,10 @@ class Plan:
         """What the next run may cost; before the first, what it is allowed to."""
         return dearest(self._costs) if self._costs else Cost(self.probe.seconds + self.probe.idle, self.probe.seconds)
 
-    def _short(self, ahead: Cost) -> tuple[float, Held | None]:
+    def short(self, ahead: Cost) -> tuple[float, Held | None]:
         """Seconds until its own budget and that of all probes have room for a run, and which has not."""
-        cost = self.expected()
-        own, total = self.own.wait(self._began, cost), self._total.wait(self._began, cost + ahead)
+        now, cost = self._clocks.now(), self.expected()
+        own, total = self.own.wait(now, cost), self._total.wait(now, cost + ahead)
         (seconds, resource), account = (own, self.own) if own[0] >= total[0] else (total, self._total)
         if not resource:
             return 0.0, None
@@ -195,9 +196,17 @@ class Schedule:
         """Whether memory is short now, by the gates."""
         return short(self._gates, View(self._snapshot, self._pressure, self.clocks.local(self.clocks.wall())))
 
+    def hindered(self, plan: Plan, despite: Sequence[str] = ()) -> Held | None:
+        """What would hold a run that is no turn of the probe, such as a round of a re-benchmark; nothing is counted."""
+        probe = replace(plan.probe, despite=(*plan.probe.despite, *despite))
+        return next(closed(self._gates, probe, self._view(plan)), None) or plan.short(Cost())[1]
+
+    def _view(self, plan: Plan) -> View:
+        return View(self._snapshot, self._pressure, self.clocks.local(self.clocks.wall()), plan.cadence.phase)
+
     def held(self, plan: Plan) -> Held | None:
         """What holds a turn that has come; the turn is then put off and counted."""
-        view = View(self._snapshot, self._pressure, self.clocks.local(self.clocks.wall()), plan.cadence.phase)
+        view = self._view(plan)
         others = [one for one in self.plans.values() if one.queued < plan.queued and one is not plan]
         first = min(others, key=lambda one: one.queued, default=None)
         return plan.held(self._gates, view, first.expected() if first else Cost())

@@ -35,6 +35,7 @@ from edgemon.document import cut, read, shown
 from edgemon.endpoint import Header
 from edgemon.errors import ConfigError
 from edgemon.fitting import problem, runtime_of
+from edgemon.limits import Rebenchmark
 from edgemon.otel import beneath, missing
 from edgemon.plugins import installed
 from edgemon.thresholds import problems as out_of_bounds
@@ -57,15 +58,14 @@ from edgemon.values import (
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Mark = Seconds | Bytes | Range | Sizes | Each | Files | Arguments | Text
+SHORT: dict[type, str] = {Header: "value", Rebenchmark: "calendar"}
+"""Settings that may be given as a string, and which of them that is."""
 HIDDEN = {"secret", "token", "file", "key", "password"}
 KINDS = {
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
+    **dict.fromkeys(["bool_type", "bool_parsing"], "must be true or false"),
     "string_type": "must be a string",
-    "model_type": "must be a mapping of settings",
-    "model_attributes_type": "must be a mapping of settings",
-    "dict_type": "must be a mapping",
-    "mapping_type": "must be a mapping",
+    **dict.fromkeys(["model_type", "model_attributes_type"], "must be a mapping of settings"),
+    **dict.fromkeys(["dict_type", "mapping_type"], "must be a mapping"),
     "tuple_type": "must be a list",
     "int_type": "must be a whole number",
     "invalid_key": "must be a string; put it in quotes",
@@ -147,7 +147,10 @@ def _annotate(hint: Any) -> Any:
         model: Any = model_of(hint)
         if hint is Probe:
             return Annotated[model, AfterValidator(_fits), BeforeValidator(_shorthand), _OrText(True)]
-        return Annotated[model, BeforeValidator(_plain), _OrText(False)] if hint is Header else model
+        if key := SHORT.get(hint):
+            whole = BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+            return Annotated[model, whole, _OrText(False)]
+        return model
     return Annotated[hint, Field(strict=False)] if get_origin(hint) is tuple else hint
 
 
@@ -158,11 +161,6 @@ def _marked(kind: Any, marks: Sequence[Any]) -> Any:
 def _shorthand(value: object) -> object:
     """A probe given as a path is that model with every default."""
     return {"model": value} if isinstance(value, str) else {} if value is None else value
-
-
-def _plain(value: object) -> object:
-    """A header given as a string is that value."""
-    return {"value": value} if isinstance(value, str) else value
 
 
 def _fits(probe: Any) -> Any:

@@ -545,3 +545,39 @@ def test_a_lock_is_held_by_one_and_freed_by_its_death(tmp_path: Path) -> None:
     holder.communicate()
     with alone(str(tmp_path), "x") as held:
         assert held
+
+
+def test_notes_are_kept_by_kind_and_those_with_a_mark_once(tmp_path: Path) -> None:
+    """On disk at once, for whoever reads beside the daemon; also those of a disk that came later."""
+    one, other = Archive(str(tmp_path)), Archive(str(tmp_path))
+    one.note("flip", "a", 1.0, {"n": 1}, "mark")
+    one.note("flip", "a", 2.0, {"n": 2}, "mark")
+    one.note("flip", "", 3.0, {"n": 3})
+    one.note("verdict", "b", 4.0, {"n": 4})
+    for archive in (one, other):
+        assert archive.notes("flip") == [("a", 1.0, {"n": 1}), ("", 3.0, {"n": 3})]
+        assert archive.notes("flip", "a") == [("a", 1.0, {"n": 1})]
+        assert archive.notes("verdict", "a") == []
+        archive.close()
+    (tmp_path / "file").write_text("")
+    nowhere = Archive(str(tmp_path / "file" / "state"))
+    nowhere.note("verdict", "b", 5.0, {"n": 5})
+    assert nowhere.notes("verdict") == [("b", 5.0, {"n": 5})]
+    (tmp_path / "file").unlink()
+    nowhere.flush()
+    assert nowhere.state == "disk"
+    nowhere.close()
+    again = Archive(str(tmp_path / "file" / "state"))
+    assert again.notes("verdict") == [("b", 5.0, {"n": 5})]
+    again.close()
+
+
+def test_of_notes_of_a_kind_the_last_thousand_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgemon.archive.KEPT", 5)
+    archive = Archive(str(tmp_path))
+    archive.note("verdict", "a", 0.0, {})
+    for number in range(8):
+        archive.note("flip", "a", float(number), {})
+    assert [at for _, at, _ in archive.notes("flip")] == [3.0, 4.0, 5.0, 6.0, 7.0]
+    assert len(archive.notes("verdict")) == 1
+    archive.close()

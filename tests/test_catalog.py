@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemon import alerting, catalog, hardware, inference, promises, pushed, ruled, serving
+from edgemon import alerting, catalog, hardware, inference, promises, pushed, rebenched, ruled, serving
 from edgemon.errors import CatalogError
 from edgemon.metric import UNITS, Kind, Metric
 from tests.taken import taken
@@ -25,6 +25,7 @@ ROOMS = {
     "inference.py",
     "promises.py",
     "pushed.py",
+    "rebenched.py",
     "ruled.py",
     "serving.py",
 }
@@ -38,7 +39,7 @@ def test_no_name_is_given_twice_in_either_world(attribute: str) -> None:
 
 
 def test_all_holds_every_metric_declared() -> None:
-    rooms = (catalog, alerting, hardware, inference, promises, pushed, ruled, serving)
+    rooms = (catalog, alerting, hardware, inference, promises, pushed, rebenched, ruled, serving)
     declared = [one for room in rooms for one in vars(room).values() if isinstance(one, Metric)]
     assert len(declared) == len(catalog.ALL) == len(set(catalog.ALL))
 

@@ -113,7 +113,7 @@ def test_what_was_resolved_and_not_announced_is_announced_by_the_next_start_and_
     def cut(_flips: Sequence[Flip]) -> None:
         raise KeyboardInterrupt
 
-    one._announce = cut
+    one._announce = (cut,)
     one._store.put("edgemon.thresholds", [ruled.THRESHOLD(1, "hot")])
     with pytest.raises(KeyboardInterrupt):
         go(one)

@@ -73,6 +73,14 @@ class Notifying:
         for _, courier in list(self._couriers.values()):
             courier.hurry()
 
+    def refresh(self, flips: Iterable[Flip]) -> None:
+        """Take over value and annotations of what goes on firing: whoever is sent it again gets the present ones."""
+        with self._lock:
+            for flip in flips:
+                at, before = self._current.get(flip.fingerprint, (0.0, None))
+                if before and before.identity == flip.identity:
+                    self._current[flip.fingerprint] = at, flip
+
     def active(self) -> list[Flip]:
         """The alerts that fire, and those resolved a short while ago."""
         with self._lock:

@@ -1,8 +1,8 @@
 """The command line: one file a command, each with `add(parsers)` and `run(arguments)`.
 
 Exit status: 0 done and well; 1 done, and something is wrong with what was asked about (a probe is degraded or failing,
-a check or the doctor found problems, a notification was not taken); 2 the command or the configuration is wrong; 3 this
-environment refuses (port in use, state directory locked); 130 interrupted.
+an alert fires, a check or the doctor found problems, a notification was not taken); 2 the command or the configuration
+is wrong; 3 this environment refuses (port in use, state directory locked, no daemon there); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from edgemon.sysfs import Root
 from edgemon.values import Seconds
 
 COMMANDS = (
-    "run", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "notify", "otlp", "capture",
-    "rules", "metrics", "config",
+    "run", "status", "history", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "notify", "otlp",
+    "capture", "rules", "metrics", "config",
 )  # fmt: skip
 EXIT = """exit status:
   0   done, and all is well
-  1   done, and something is wrong: a probe is degraded or failing, a check or the doctor found problems, somebody did
-      not take a test notification
+  1   done, and something is wrong: a probe is degraded or failing, an alert fires, a check or the doctor found
+      problems, somebody did not take a test notification
   2   the command line, the configuration, a capture or an expression is wrong
-  3   the environment refuses: port in use, state directory locked or read-only
+  3   the environment refuses: port in use, state directory locked or read-only, no daemon there
   130 interrupted
 
 start here:
@@ -45,7 +45,7 @@ start here:
   edgemon doctor              what keeps this device from delivering its speed, and what to do
   edgemon probe default       measure the embedded model once
   edgemon baseline record default
-  edgemon run                 the daemon; then open http://127.0.0.1:18787/
+  edgemon run                 the daemon; then open http://127.0.0.1:18787/, or ask it: edgemon status
 """
 
 

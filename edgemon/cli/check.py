@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from edgemon import cli, config
 from edgemon.access.web import Said, Web
@@ -18,6 +18,7 @@ from edgemon.probe.result import Outcome
 from edgemon.probe.witness import available
 from edgemon.prober import model_path
 from edgemon.push import Otlp
+from edgemon.rebenching import asked
 from edgemon.residence import Circumstances, accelerators, choose
 from edgemon.survey import engine, engines, loads, present, unknown
 from edgemon.sysfs import Root
@@ -47,7 +48,7 @@ def run(chosen: argparse.Namespace) -> int:
     for one in receivers(settings.notify, Root()):
         bad += _receiver(one)
     bad += _push(settings.otlp)
-    return 1 if bad + _rules(settings.rules.files) else 0
+    return 1 if bad + _rules(settings.rules.files, settings.probes) else 0
 
 
 def _push(settings: Otlp) -> int:
@@ -76,16 +77,22 @@ def _web(path: str, address: str) -> int:
     return len(said.problems)
 
 
-def _rules(files: Sequence[str]) -> int:
+def _rules(files: Sequence[str], probes: Collection[str]) -> int:
     try:
         groups = load(files)
     except ConfigError as error:
         for problem in error.problems:
             print(f"problem        {problem}")
         return len(error.problems)
-    if files:
-        print(f"rules          {sum(len(group.rules) for group in groups)} in {len(groups)} groups are good")
-    return 0
+    rules = [rule for group in groups for rule in group.rules]
+    lost = [one for one in rules if (name := asked(one.labels)) and "{{" not in name and name not in probes]
+    for one in lost:
+        print(
+            f"problem        rule {one.name} asks for a re-benchmark of {one.labels['probe']}, which is no probe here"
+        )
+    if files and not lost:
+        print(f"rules          {len(rules)} in {len(groups)} groups are good")
+    return len(lost)
 
 
 def _platforms(settings: config.Config) -> int:

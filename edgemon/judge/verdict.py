@@ -163,7 +163,11 @@ def _recent(rounds: Sequence[Round], baseline: Baseline) -> list[Round]:
 
 
 def _compare(rounds: Sequence[Round], baseline: Baseline, effect: float, kind: str = "") -> Verdict:
-    recent = _recent(rounds, baseline)
+    return compared(_recent(rounds, baseline), baseline, effect, kind)
+
+
+def compared(recent: Sequence[Round], baseline: Baseline, effect: float, kind: str = "") -> Verdict:
+    """The verdict on all of these rounds against a baseline of their fingerprint; `kind` says what it is."""
     if len(recent) < ENOUGH or len(baseline.rounds) < ENOUGH:
         text = f"{len(recent)} of the {ENOUGH} rounds needed for a verdict"
         return Verdict(State.UNDECIDED, "too_few_rounds", text)

@@ -55,6 +55,7 @@ class Site:
     ready: Callable[[], bool]
     alerts: Callable[[], bytes]
     rules: Callable[[str], tuple[int, bytes]]
+    status: Callable[[], bytes]
 
     def __call__(self, request: Request) -> Response:
         """The response for a GET."""
@@ -104,6 +105,7 @@ ROUTES: Mapping[str, Route] = {
     "/readyz": Route(Site.readiness, changes=False),
     "/api/v1/alerts": Route(lambda site, _: Response(200, site.alerts(), JSON), changes=False),
     "/api/v1/rules": Route(lambda site, request: Response(*site.rules(request.query), JSON), changes=False),
+    "/api/v1/status": Route(lambda site, _: Response(200, site.status(), JSON), changes=False),
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from edgemon.alerts.outbox import Outbox
 from edgemon.alerts.receiver import Delivery, Link
 from edgemon.alerts.webhook import payload
 from tests.alerts.flips import flip
+from tests.alerts.manager import alertmanager
 from tests.alerts.server import Faulty, faulty
 from tests.peers import peer
 from tests.running import fetch, stop, until
@@ -28,8 +28,6 @@ from tests.test_prometheus import free
 
 pytestmark = pytest.mark.peer
 
-TEMPLATES = "/usr/share/prometheus/alertmanager"
-"""Where Debian's build has them."""
 EXTRA = {"instance": "kitchen", "site": "Tromsø"}
 
 
@@ -54,38 +52,11 @@ class Real:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     """Alertmanager groups by alertname and tells a webhook."""
-    where, address = tmp_path_factory.mktemp("alertmanager"), f"127.0.0.1:{free()}"
     with faulty() as told:
         route = {"receiver": "pager", "group_by": ["alertname"], "group_wait": "1s", "group_interval": "1s"}
         config = {"route": route, "receivers": [{"name": "pager", "webhook_configs": [{"url": f"{told.url}/told"}]}]}
-        (where / "alertmanager.yml").write_text(json.dumps(config))
-        command = [*program(), "--config.file=alertmanager.yml", "--storage.path=data"]
-        command += [f"--web.listen-address={address}", "--cluster.listen-address="]
-        with (where / "log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=where, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        try:
-            until(lambda: _answers(f"http://{address}", process, where))
-            yield Real(f"http://{address}", told)
-        finally:
-            stop(process)
-
-
-def program() -> list[str]:
-    """The command; one unpacked elsewhere sees its templates where it was built to look for them."""
-    binary = peer("prometheus-alertmanager")
-    if os.path.exists(f"{TEMPLATES}/default.tmpl"):
-        return [binary]
-    here = Path(binary).parents[1] / "share/prometheus/alertmanager"
-    place = 'mount -t tmpfs none /usr/share && mkdir -p "${1%/*}" && ln -s "$0" "$1" && shift && exec "$@"'
-    return ["unshare", "--map-root-user", "--mount", "sh", "-c", place, str(here), TEMPLATES, binary]
-
-
-def _answers(url: str, process: subprocess.Popen[bytes], where: Path) -> bool:
-    assert process.poll() is None, (where / "log").read_text()
-    try:
-        return fetch(f"{url}/-/ready")[0] == 200
-    except OSError:
-        return False
+        with alertmanager(tmp_path_factory.mktemp("alertmanager"), config) as url:
+            yield Real(url, told)
 
 
 def ours(real: Real, resend: float = 60.0) -> Alertmanager:

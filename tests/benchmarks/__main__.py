@@ -11,6 +11,7 @@ from tests.benchmarks import (
     causes,
     crowd,
     daemon,
+    delivery,
     detect,
     endurance,
     fidelity,
@@ -29,7 +30,7 @@ LONG = ("causes", "detect", "interference", "endurance")
 def main() -> int:
     """Run what was chosen."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="edgemon beside its peers")
-    parts = ["daemon", "fidelity", "sweep", "rules", "workers", "spool", "crowd", *LONG, "all"]
+    parts = ["daemon", "fidelity", "sweep", "rules", "delivery", "workers", "spool", "crowd", *LONG, "all"]
     parser.add_argument("part", nargs="?", default="all", choices=parts, help=f"all is without {', '.join(LONG)}")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the daemons are watched")
     text = "rounds: of each trouble (40), trials of each slow-down (40), pairs (10), rounds of endurance (10000)"
@@ -51,6 +52,7 @@ def _measured(chosen: argparse.Namespace) -> list[Target]:
         "sweep": sweep.run,
         "workers": lambda: workers.run(_rounds(chosen, 40, 5)),
         "rules": lambda: rules.run(chosen.quick),
+        "delivery": lambda: delivery.run(chosen.quick),
         "spool": lambda: spool.run(chosen.quick),
         "crowd": lambda: crowd.run(5.0 if chosen.quick else 20.0),
         **_long(chosen, Bound(chosen.minutes)),

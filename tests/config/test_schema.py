@@ -20,7 +20,7 @@ from edgemon.receivers import Alertmanager, Command, Notify, Webhook
 from edgemon.schema import json_schema, load, validate
 from tests.config.test_config import BAD, GOOD
 
-UNSEEN = {"compare", "hosts", "thresholds"}
+UNSEEN = {"calendar", "compare", "hosts", "thresholds"}
 """Bad files in which a JSON Schema can see nothing wrong."""
 
 

@@ -124,7 +124,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ruling = Ruling(store, Root(str(where)), str(where), announce)
     ruling.follow(Config(rules=Rules(files=(str(HERE / "alerts/edgemon.rules.yml"),))))
     view = Overview("a", "b", [Row("linux", "ok", "c")], [])
-    yield Site(Exposition(lambda: store.snapshot), lambda: view, str, lambda: True, ruling.alerts, ruling.rules)
+    said = lambda: b'{"status": "success", "data": {}}'  # noqa: E731
+    yield Site(Exposition(lambda: store.snapshot), lambda: view, str, lambda: True, ruling.alerts, ruling.rules, said)
     ruling.stop(5.0)
 
 

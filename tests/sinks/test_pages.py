@@ -63,6 +63,7 @@ class Place:
             ready,
             lambda: b"alerts",
             lambda query: (200, query.encode()),
+            lambda: b"status",
         )
 
     def get(self, path: str, **headers: str) -> Response:
