@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from edgemon.sinks.otlp.batch import SIGNALS
@@ -26,7 +26,7 @@ class Checks:
     def __init__(self, device: Device) -> None:
         self.device, self.scrapes, self.memory, self.files = device, 0, 0.0, 0
         self.dropped: dict[str, float] = {}
-        self.lost, self._last, self._kills = 0.0, Series(), 0
+        self.lost, self._last, self._life = 0.0, Series(), device.receiver.life
 
     def scrape(self) -> Series:
         """A scrape in which every point is accounted for."""
@@ -48,11 +48,11 @@ class Checks:
         return found
 
     def _remember(self, found: Series) -> None:
-        """The last scrape of a life is what is known of its end: what it has dropped, and what was lost with it."""
+        """The last scrape of a life is what is known of its end: what it has dropped, and what a kill has cost."""
         if not found:
             return
-        if self._kills != self.device.kills:
-            self._kills = self.device.kills
+        if self._life is not self.device.receiver.life:
+            self._life = self.device.receiver.life
             self.note(self._last)
             waited, come_back = (
                 sum(of(one, name, signal) for signal in SIGNALS)
@@ -103,28 +103,29 @@ class Checks:
         self.until("descriptors", lambda now: self.device.descriptors() <= self.device.files + FILES)
         self.files = max(self.files, self.device.descriptors() - self.device.files)
 
-    def account(self) -> Series:
+    def account(self) -> None:
         """Nothing new comes: all that was collected is sent or dropped, and the receiver says the same of each."""
         otlp = {**self.device.settings()["otlp"], "interval": "1h"}
-        self.device.reload(probes={}, rules={}, otlp=otlp)
-        name = "edgemon_rules_reload_successful"
-        self.until("no more probes", lambda now: not any("probe=" in one for one in now))
-        found = self.until(
-            "all is sent", lambda now: not any(of(now, "buffered_points", one) for one in SIGNALS) and name
-        )
+        self.device.reload(probes={}, rules={}, otlp=otlp, thresholds={"over": 1})
+        self.until("nothing new", lambda now: 'edgemon_threshold{name="over"}' in now)
+        try:
+            found = self.until("all is told by the receiver as well", lambda now: not list(self._differences(now)))
+        except ViolationError as error:
+            raise ViolationError(f"{error}: {', '.join(self._differences(self._last))}") from None
+        self.note(found)
+
+    def _differences(self, found: Series) -> Iterator[str]:
+        """Where the daemon and the receiver do not say the same."""
         life = self.device.receiver.life
         for one in SIGNALS:
-            for reason, count in (("rejected", life.rejected[one]), ("refused", life.refused[one])):
-                if drop(found, one, reason) != count:
-                    raise ViolationError(
-                        f"{one}: {drop(found, one, reason):g} dropped as {reason}, the receiver says {count}"
-                    )
             sent, taken, unsure = of(found, "sent_points", one), life.taken[one], life.unsure(one)
             if not taken - unsure <= sent <= taken:
-                account = {reason: drop(found, one, reason) for reason in REASONS}
-                raise ViolationError(f"{one}: {sent:g} sent, the receiver took {taken}, {unsure} unsure; {account}")
-        self.note(found)
-        return found
+                yield f"{one}: {sent:g} sent, the receiver took {taken}, {unsure} of them with a lost answer"
+            if waiting := of(found, "buffered_points", one):
+                yield f"{one}: {waiting:g} wait"
+            for reason, count in (("rejected", life.rejected[one]), ("refused", life.refused[one])):
+                if (dropped := drop(found, one, reason)) != count:
+                    yield f"{one}: {dropped:g} dropped as {reason}, the receiver says {count}"
 
     def note(self, found: Series) -> None:
         """Keep what a life has dropped, and why."""

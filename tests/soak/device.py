@@ -156,16 +156,20 @@ class Device:
         self.kills += 1
         self.start()
 
-    def end(self) -> int:
-        """SIGTERM; its exit status."""
+    def end(self) -> None:
+        """SIGTERM, upon which it must end, and well."""
         assert self.daemon
+        self.alive()
         status = stop(self.daemon.process)
+        if status:
+            raise ViolationError(f"told to end it ended with status {status}")
         self._over()
-        return status
 
     def _over(self) -> None:
         assert self.daemon
         self.daemon.process.wait()
+        for path in Path("/dev/shm").glob(f"*faketime_*_{self.daemon.pid}"):  # what libfaketime leaves of the killed
+            path.unlink()
         self.logs = [*self.logs, self.daemon.log()][-3:]
         self.daemon = None
         self._life.close()

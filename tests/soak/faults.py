@@ -86,6 +86,14 @@ def killed(device: Device, _chance: random.Random) -> Iterator[None]:
 
 
 @contextmanager
+def restarted(device: Device, _chance: random.Random) -> Iterator[None]:
+    """SIGTERM, a clean end, and a start."""
+    device.end()
+    device.start()
+    yield
+
+
+@contextmanager
 def descriptors(device: Device, chance: random.Random) -> Iterator[None]:
     """No descriptor is left, and clients want some."""
     device.limit(resource.RLIMIT_NOFILE, device.descriptors() + chance.randint(0, 4))
@@ -215,6 +223,7 @@ def all_of(device: Device, mounted: bool) -> tuple[list[Fault], list[str]]:
         Fault("sensor hangs", "sensor", hang),
         Fault("stopped", "process", stopped),
         Fault("killed", "process", killed),
+        Fault("restarted", "process", restarted),
         Fault("descriptors", "process", descriptors),
         Fault("file size", "disk", large),
         Fault("good configuration", "config", good),
