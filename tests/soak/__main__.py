@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import SubprocessError
 
 import psutil
 
@@ -147,7 +148,7 @@ def report(soak: Soak, seed: int, faults: int, seconds: float) -> int:
     began, wrong = time.monotonic(), ""
     try:
         soak.run(faults, seconds)
-    except (ViolationError, AssertionError, OSError, LookupError, psutil.Error) as error:
+    except (ViolationError, AssertionError, OSError, LookupError, SubprocessError, psutil.Error) as error:
         wrong = f"{type(error).__name__}: {error}"
     for name, count in sorted(soak.counts.items()):
         print(f"{count:6} {name}")

@@ -124,9 +124,12 @@ def full(device: Device, _chance: random.Random) -> Iterator[None]:
 @contextmanager
 def readonly(device: Device, _chance: random.Random) -> Iterator[None]:
     """The state directory cannot be written (EROFS): a read-only mount lies over it."""
-    state = str(device.where / "state")
-    mount("--bind", state, state)
-    mount("-o", "remount,ro,bind", state)
+    state, over = str(device.where / "state"), str(device.where / "over")
+    Path(over).mkdir(exist_ok=True)
+    mount("--bind", state, over)  # made read-only where nobody writes, which would forbid it
+    mount("-o", "remount,ro,bind", over)
+    mount("--bind", over, state)
+    subprocess.run(["umount", over], check=True)
     yield
     subprocess.run(["umount", "-l", state], check=True)
 
