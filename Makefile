@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test lint bench fuzz soak clean
+.PHONY: run test lint bench fuzz soak deb clean
 
 run: $(STAMP)  ## install into .venv and run the daemon with its embedded model
 	STATE_DIRECTORY=$(CURDIR)/$(VENV)/state $(BIN)/edgemon run
@@ -28,8 +28,11 @@ fuzz: $(VENV)/tools  ## what comes from outside, spoiled in CASES ways each; oth
 soak: $(VENV)/tools  ## random faults for a real daemon: MINUTES=10 SEED=…
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
+deb: $(STAMP)  ## a Debian package for this distribution, or ARCH=arm64 TARGET=3.10; EXTRAS=onnx carries the engine as well
+	$(BIN)/python deb/build.py $(if $(EXTRAS),--extras $(EXTRAS)) $(if $(ARCH),--arch $(ARCH)) $(if $(TARGET),--python $(TARGET))
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -202,6 +202,16 @@ PROCESS_STARTS = Metric(
     GAUGE,
     "Starts of the daemon within the last hour, this one and those after a boot included.",
 )
+RESTARTS = Metric(
+    "edgemon.restarts",
+    "{start}",
+    COUNTER,
+    "Starts but the first, by what was before: stop (it ended when told to), crash (it did not), boot (of the device).",
+    ("after",),
+)
+SAFE_MODE = Metric(
+    "edgemon.safe_mode", "", GAUGE, "1 while probes are off since edgemon was started again and again after crashes."
+)
 HTTP_REQUESTS = Metric("edgemon.http.requests", "{request}", COUNTER, "Requests answered.", ("code",))
 HTTP_CONNECTIONS = Metric("edgemon.http.connections", "{connection}", GAUGE, "Connections open.")
 CONFIG_SUCCESS = Metric(
@@ -218,6 +228,9 @@ ARCHIVE_STATE = Metric(
     ("state",),
 )
 ARCHIVE_ERRORS = Metric("edgemon.archive.errors", "{error}", COUNTER, "Writes to the archive that failed.")
+PROBE_CONFINED = Metric(
+    "edgemon.probe.confined", "", GAUGE, "1 when the kernel refuses a network to the engine, 0 where not.", ("probe",)
+)
 PROBE_WORKER_ROUNDS = Metric(
     "edgemon.probe.worker.rounds",
     "{run}",

@@ -85,7 +85,10 @@ class Source:
     def note(self, sweep: Sweep, now: float) -> None:
         """Remember how a pass went and when to ask again."""
         if sweep.state is not self.state:
-            log.log(_level(sweep.state), "sensor %s is %s%s", self.name, sweep.state.value, _because(sweep))
+            about = {"sensor": self.name}
+            log.log(
+                _level(sweep.state), "sensor %s is %s%s", self.name, sweep.state.value, _because(sweep), extra=about
+            )
         self.state, self.seconds = sweep.state, sweep.seconds
         self.errors.update(sweep.errors)
         if sweep.state is State.OK:

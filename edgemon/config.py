@@ -24,6 +24,7 @@ from edgemon.receivers import Notify
 from edgemon.values import (
     CORES,
     DAY,
+    FORMAT,
     HOST_PORT,
     LEVEL,
     NAME,
@@ -221,6 +222,9 @@ class Config:
         ),
     ] = ""
     log_level: Annotated[str, LEVEL, About("debug, info, warning or error")] = "info"
+    log_format: Annotated[
+        str, FORMAT, About("text, json, or journal with its fields; auto is journal under systemd, else text")
+    ] = "auto"
     sensors: Annotated[Sensors, About("how the hardware is read")] = field(default_factory=Sensors)
     budget: Annotated[Total, About("what all probes together may cost")] = field(default_factory=Total)
     gates: Annotated[Gates, About("when probes wait")] = field(default_factory=Gates)

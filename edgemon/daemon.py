@@ -8,35 +8,35 @@ SIGTERM and SIGINT end.
 from __future__ import annotations
 
 import logging
-import os
-import resource
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 
-from edgemon import __version__, catalog, identity, overview, status
+from edgemon import __version__, catalog, identity, logs, overview, status, upkeep
 from edgemon.access.door import WATCH, Door
 from edgemon.alerts.notify import Notifying
 from edgemon.archive import Archive, alone
 from edgemon.collect import Collector
-from edgemon.config import apart
+from edgemon.config import Config, apart
 from edgemon.dispatch import Dispatch
 from edgemon.energy import Meter
 from edgemon.errors import ConfigError, SetupError
 from edgemon.lanes import Job, Lane
+from edgemon.manager import Manager
 from edgemon.metric import Reading
 from edgemon.platforms import discover
-from edgemon.presence import Accelerators, Starts
-from edgemon.probe.process import resident
+from edgemon.presence import Accelerators
 from edgemon.probing import Energy, Probing
 from edgemon.pushing import Pushing
 from edgemon.ruling import Ruling
 from edgemon.sinks.http import Server
 from edgemon.sinks.pages import Overview, Site
 from edgemon.sinks.prometheus import Exposition
+from edgemon.starts import Starts
 from edgemon.store import Snapshot, Store
 from edgemon.survey import Scout
 from edgemon.sysfs import Root
@@ -44,9 +44,9 @@ from edgemon.wire import limits, listen
 
 log = logging.getLogger("edgemon")
 
-STUCK = 60.0
-"""Seconds over its own bound after which a lane counts as stuck."""
 FLUSH = 600.0
+GRACE = 60.0
+"""Seconds that a stop may take from each of its steps on: a worn SD card takes some for a few kilobytes."""
 LOOK = 60.0
 """Seconds after which platforms that came or went are looked for again."""
 
@@ -58,11 +58,9 @@ class Daemon:
         self._path, self._root, self._web_config = path, root or Root(), web_config
         self.config, plugins = apart(path)
         self._door = Door(web_config or self.config.web_config)
-        logging.getLogger("edgemon").setLevel(self.config.log_level.upper())
+        logs.to_stderr(self.config.log_level, self.config.log_format)
         self._cleanup = ExitStack()
-        self._ending = self._stale = False
-        self._asked, self._ask = os.pipe()
-        os.set_blocking(self._ask, False)
+        self._manager = Manager(self.ready, self.stuck, self._status)
         self._store, self._meter = Store(), Meter()
         self._sensing = Lane("sensing")
         self._began = time.monotonic()
@@ -76,11 +74,8 @@ class Daemon:
         """Run until told to end; 0, or SetupError when it cannot start."""
         with self._cleanup:
             self._start()
-            while not self._ending:
-                for number in os.read(self._asked, 4096):
-                    self._heed(number)
-                if self._stale and not self._ending:
-                    self._stale = False
+            for _ in self._manager.reloads():
+                with self._manager.reloading():
                     self.reload()
             self._stop()
         return 0
@@ -97,7 +92,8 @@ class Daemon:
         site = Site(exposition, self.overview, self.stuck, self.ready, self._ruling.alerts, self._ruling.rules, now)
         self._server = Server(listener, site, limits(), self._door)
         self._plan()
-        self._listen_to_signals()
+        self._manager.listen()
+        self._cleanup.callback(self._manager.deafen)
         self._server.start()
         self._sensing.start()
         self._greet(listener)
@@ -106,7 +102,8 @@ class Daemon:
         """The parts that keep something in the state directory; they live as long as the daemon."""
         self._archive = Archive(state)
         self._cleanup.callback(self._archive.close)
-        self._accelerators, self._starts = Accelerators(self._archive), Starts(self._archive, self._root)
+        self._accelerators = Accelerators(self._archive)
+        self._starts = Starts(self._archive, identity.boot(self._root))
         energy = Energy(self._meter, self._briskly)
         self._probing = Probing(self._store, self._archive, self._root, state, energy, self._observe)
         self._notifying = Notifying(state, self._root)
@@ -116,28 +113,13 @@ class Daemon:
         self._pushing = Pushing(self._root, Dispatch(state))
         self._probing.told, self._ruling.flipped = self._pushing.probed, self._pushing.flipped
 
-    def _listen_to_signals(self) -> None:
-        """Let each signal put its number into the pipe that the main thread reads.
-
-        A handler that sets an Event can meet the main thread inside that Event's lock and never return; a signal that
-        comes just before a lock is waited for would be seen only with the next one. A pipe knows neither.
-        """
-        signal.set_wakeup_fd(self._ask, warn_on_full_buffer=False)
-        self._cleanup.callback(signal.set_wakeup_fd, -1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, _frame: self._heed(number))
-
-    def _heed(self, number: int) -> None:
-        if number == signal.SIGHUP:
-            self._stale = True
-        elif number in {signal.SIGTERM, signal.SIGINT}:
-            self._ending = True
-
     def _greet(self, listener: socket.socket) -> None:
         where = self._door.listening(*listener.getsockname()[:2])
         names = ", ".join(one.name for one in self._scout.here) or "none"
-        log.info("edgemon %s on %s: platforms %s", __version__, self._device(), names)
+        log.info("edgemon %s on %s: platforms %s", __version__, self._device(), names, extra={"event": "started"})
         log.info("probes %s", ", ".join(self.config.probes) or "none")
+        if self._starts.safe:
+            log.error("%s", self._starts.why(), extra={"event": "safe_mode"})
         log.info("metrics at %s/metrics, overview at %s/", where, where)
 
     def _plan(self) -> None:
@@ -146,7 +128,7 @@ class Daemon:
         self._scout.stop()
         self._scout = Scout(self._platforms, self._root, sensors.disable, sensors.timeout)
         self._store.put("edgemon.identity", [identity.target(self._root), identity.build()])
-        self._probing.follow(self.config)  # before the next sweep, which publishes what is left of the old probes
+        self._probing.follow(self._probed())  # before the next sweep, which publishes what is left of the old probes
         self._collect(
             Collector(self._scout.here, self._root, sensors.timeout, self._publisher(), sensors.interval, self._meter)
         )
@@ -158,6 +140,7 @@ class Daemon:
                 Job("look", LOOK, self._look, delay=LOOK),
                 Job("flush", FLUSH, self._archive.flush, delay=FLUSH),
                 Job("web_config", WATCH, self._door.look, delay=WATCH),
+                Job("settle", LOOK, self._settle, delay=LOOK),
             ]
         )
         self._pushing.follow(self.config)
@@ -193,12 +176,23 @@ class Daemon:
         self._probing.see(snapshot)
         self._ruling.see(snapshot)
         self._pushing.see(snapshot)
+        if snapshot.number == 1:
+            self._manager.ask()
+
+    def _probed(self) -> Config:
+        """What is probed: nothing in safe mode."""
+        return replace(self.config, probes={}) if self._starts.safe else self.config
+
+    def _settle(self) -> None:
+        if self._starts.settled():
+            log.info("safe mode ends: probes are tried again", extra={"event": "safe_mode"})
+            self.ask_reload()
 
     def _look(self) -> None:
         """Read platforms that came, and no more those that went."""
         collector, scout = self._collector, self._scout
         if collector and (changed := scout.look()):
-            log.info("platforms changed: %s", ", ".join(changed))
+            log.info("platforms changed: %s", ", ".join(changed), extra={"event": "platforms"})
             collector.adopt(scout.here)
 
     def _observe(self) -> Snapshot:
@@ -216,13 +210,7 @@ class Daemon:
 
     def _own(self) -> Iterator[Reading]:
         """The daemon's own cost and state."""
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        yield catalog.PROCESS_CPU(usage.ru_utime, "user")
-        yield catalog.PROCESS_CPU(usage.ru_stime, "system")
-        yield catalog.PROCESS_MEMORY(resident())
-        yield catalog.PROCESS_THREADS(threading.active_count())
-        yield catalog.PROCESS_FILES(len(os.listdir("/proc/self/fd")))
-        yield catalog.PROCESS_UPTIME(time.monotonic() - self._began)
+        yield from upkeep.readings(self._began)
         for code, count in list(self._server.codes.items()):
             yield catalog.HTTP_REQUESTS(count, str(code))
         yield catalog.HTTP_CONNECTIONS(len(self._server.connections))
@@ -231,8 +219,14 @@ class Daemon:
         parts = (self._door, self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling)
         yield from (reading for one in (*parts, self._starts, self._pushing) for reading in one.readings())
 
+    def ask_reload(self) -> None:
+        """Ask for the configuration to be read again."""
+        self._manager.ask(signal.SIGHUP)
+
     def reload(self) -> None:
-        """Read the configuration again; a bad one is refused whole and the old one goes on."""
+        """Read the configuration again; a bad one is refused whole and the old one goes on. It ends safe mode."""
+        safe = self._starts.safe
+        self._starts.leave()
         try:
             config, _ = apart(self._path)
             problems = [
@@ -247,16 +241,19 @@ class Daemon:
         if problems:
             self._accepted = False
             for problem in [*problems, "the configuration was not reloaded; the old one goes on"]:
-                log.error("%s", problem)
+                log.error("%s", problem, extra={"event": "refused"})
+            if safe:
+                self._plan()
             return
         self.config, self._accepted, self._read_at = config, True, time.time()
-        logging.getLogger("edgemon").setLevel(config.log_level.upper())
+        logs.to_stderr(config.log_level, config.log_format)
         self._plan()
         self._accelerators.forget()
-        log.info("configuration reloaded: probes %s", ", ".join(config.probes) or "none")
+        log.info("configuration reloaded: probes %s", ", ".join(config.probes) or "none", extra={"event": "reloaded"})
 
     def _stop(self) -> None:
-        log.info("stopping")
+        log.info("stopping", extra={"event": "stopping"})
+        self._manager.stopping(GRACE, "probes, then what is still to be written")
         self._probing.cancel.set()
         self._server.stop()
         self._probing.stop(4.0)
@@ -265,6 +262,8 @@ class Daemon:
         self._pushing.stop(1.0)
         if self._collector:
             self._collector.stop()
+        self._starts.ended()
+        self._manager.stopping(GRACE, "what is still to be written")
 
     def ready(self) -> bool:
         """Whether a snapshot is there to serve."""
@@ -272,22 +271,21 @@ class Daemon:
 
     def stuck(self) -> str:
         """Which lane does not move any more, in words, or nothing."""
-        bounds = {
-            self._sensing: STUCK,
-            self._ruling.lane: STUCK,
-            **dict.fromkeys(self._pushing.lanes(), STUCK + self.config.otlp.timeout),
-            self._probing.lane: STUCK + max([p.timeout for p in self.config.probes.values()] + [0]),
-        }
-        for lane, bound in bounds.items():
-            busy = lane.busy()
-            if busy and busy[1] > bound:
-                return f"lane {lane.name} is stuck in {busy[0]} for {busy[1]:.0f} s"
-        return ""
+        run = max([p.timeout for p in self.config.probes.values()] + [0])
+        lanes = {self._sensing: 0.0, self._ruling.lane: 0.0, self._probing.lane: run}
+        lanes |= dict.fromkeys(self._pushing.lanes(), self.config.otlp.timeout)
+        patience = self._manager.patience()
+        halted = "" if self._server.alive() else "the HTTP server has ended"
+        return next((text for lane, bound in lanes.items() if (text := lane.stuck(patience + bound))), halted)
 
     def overview(self) -> Overview:
         """What the page shows."""
         sources, probes = self._collector.sources if self._collector else [], self._probing.states()
         return overview.overview(self._device(), identity.system(self._root), self._scout.here, sources, probes)
+
+    def _status(self) -> str:
+        sources = self._collector.sources if self._collector else []
+        return "safe mode; " * self._starts.safe + overview.line(sources, self._probing.states())
 
     def _device(self) -> str:
         name = " ".join(identity.model(self._root)).strip() or identity.host(self._root) or "unnamed device"

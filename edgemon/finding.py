@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgemon import config, inference, promises
+from edgemon import catalog, config, inference, promises
 from edgemon.judge import diagnosis
 from edgemon.judge.baseline import Baseline
 from edgemon.judge.diagnosis import Cause
@@ -63,6 +63,8 @@ def result_readings(result: Result, mark: str, probe: config.Probe, replayed: bo
     for kernel, seconds in result.kernels.items():
         yield inference.PROBE_KERNEL(seconds, name, kernel)
     yield inference.PROBE_MEMORY(result.peak_memory, name)
+    if "confined" in facts:
+        yield catalog.PROBE_CONFINED(float(facts["confined"]), name)
     for stage, key in {"assigned": "placement", "executed": "executed"}.items():
         for provider, share in (facts.get(key) or {}).items():
             yield inference.PROBE_PLACEMENT(share, name, stage, provider)

@@ -112,3 +112,8 @@ def cpu(root: Root) -> str:
 def _architecture(root: Root) -> str:
     machine = uname(root)[4]
     return ARCHITECTURES.get(machine, machine)
+
+
+def boot(root: Root) -> str:
+    """The id of this boot (/proc/sys/kernel/random/boot_id)."""
+    return (root.text("/proc/sys/kernel/random/boot_id") or "").strip()

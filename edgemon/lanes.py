@@ -6,6 +6,7 @@ unless it has a pace of its own; a turn that finds the lane still busy is left o
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import random
@@ -98,6 +99,7 @@ class Lane:
         self.runs = self.missed = self.failures = 0
         self.lag = 0.0
         self._began: tuple[str, float] | None = None
+        self._moved = 0.0
 
     def set(self, jobs: list[Job]) -> None:
         """Replace all jobs; their grids start now."""
@@ -151,6 +153,21 @@ class Lane:
         began = self._began
         return (began[0], self._clock() - began[1]) if began else None
 
+    def stuck(self, bound: float) -> str:
+        """Why it does not move although a job has been in hand, or due, for longer than `bound` seconds; else nothing.
+
+        Never waits for the lane.
+        """
+        if self._thread.ident is None or self._stopping:
+            return ""
+        if not self._thread.is_alive():
+            return f"lane {self.name} has ended"
+        if busy := self.busy():
+            return f"lane {self.name} is stuck in {busy[0]} for {busy[1]:.0f} s" if busy[1] > bound else ""
+        now = self._clock()
+        idle = now - max(self._moved, min((turn.pace.due() for turn in self._turns), default=now))
+        return f"lane {self.name} is stuck: what is due has waited for {idle:.0f} s" if idle > bound else ""
+
     def _do(self, job: Job) -> None:
         self._began = (job.name, self._clock())
         try:
@@ -158,7 +175,7 @@ class Lane:
         except Exception:  # seam: a job that fails costs its own turn, and is counted
             self.failures += 1
             log.exception("%s failed in lane %s", job.name, self.name)
-        self._began = None
+        self._moved, self._began = self._clock(), None
         self.runs += 1
 
     def _pause(self, now: float) -> float | None:
@@ -167,6 +184,8 @@ class Lane:
         return None if first is None else max(0.0, first - now)
 
     def _work(self) -> None:
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as name:
+            name.write(self.name)  # what `top -H` shows
         while not self._stopping:
             if self.step() == 0.0:
                 continue

@@ -27,6 +27,13 @@ def overview(
     return Overview(device, system, platforms, [_probe(*one) for one in probes])
 
 
+def line(sources: Iterable[Source], probes: Iterable[tuple[str, Finding | None, Held | None]]) -> str:
+    """Verdicts, and the sensors that fail, in one line, as `systemctl status` shows it."""
+    told = [f"{row.name}: {row.state}" for row in (_probe(*one) for one in probes)]
+    bad = [f"{one.name} {one.state.value}" for one in sources if one.state not in {State.OK, State.ABSENT}]
+    return "; ".join([f"probes {', '.join(told)}" if told else "no probes", *bad])
+
+
 def _probe(name: str, finding: Finding | None, held: Held | None) -> Row:
     """A probe with its verdict, and why it does not run."""
     waits = f"waiting: {held}" if held else ""

@@ -1,26 +1,24 @@
-"""What was here before: the accelerators of the last days and the starts of the last hour, remembered in the archive.
+"""What was here before: the accelerators of the last days, remembered in the archive.
 
-A card that is not there after a boot leaves no series that could say so, and a daemon that comes back again and again
-looks well each time; both need somebody who remembers.
+A card that is not there after a boot leaves no series that could say so; it needs somebody who remembers.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
-from edgemon import catalog, hardware
+from edgemon import hardware
 from edgemon.archive import Archive
 from edgemon.metric import Reading
 from edgemon.store import Snapshot
-from edgemon.sysfs import Root
 
-DAY, HOUR = 86400.0, 3600.0
+DAY = 86400.0
 WEEK = 7 * DAY
 """Seconds for which an accelerator that is gone is missed."""
 MOST = 100
-"""Starts and accelerators that are remembered, at most."""
+"""Accelerators that are remembered, at most."""
 
 
 class Accelerators:
@@ -56,25 +54,3 @@ class Accelerators:
             hardware.ACCELERATOR_PRESENT(float(ident in found), ident, name, kind)
             for ident, (name, kind, _) in self._seen.items()
         ]
-
-
-class Starts:
-    """The daemon's starts, each with its boot, its time on CLOCK_BOOTTIME and its Unix time; made by a start."""
-
-    def __init__(self, archive: Archive, root: Root) -> None:
-        self._boot = (root.text("/proc/sys/kernel/random/boot_id") or "").strip()
-        self._all = [(self._boot, *_now())]
-        with suppress(ValueError, TypeError):
-            before = [(str(mark), float(at), float(wall)) for mark, at, wall in archive.remembered("starts") or ()]
-            self._all = [*before, *self._all][-MOST:]
-        archive.remember("starts", self._all)
-
-    def readings(self) -> Iterator[Reading]:
-        """How many there were within the last hour; those of other boots by the wall clock, if that makes sense."""
-        at, wall = _now()
-        ages = [at - began if boot == self._boot else wall - then for boot, began, then in self._all]
-        yield catalog.PROCESS_STARTS(sum(0 <= age < HOUR for age in ages))
-
-
-def _now() -> tuple[float, float]:
-    return time.clock_gettime(time.CLOCK_BOOTTIME), time.time()

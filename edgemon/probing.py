@@ -232,7 +232,8 @@ class Probing:
         self._chronicle.verdict(finding)
         if not self.cancel.is_set() and (before is None or _gist(before) != _gist(finding)):
             advice = f" ({finding.verdict.advice})" if finding.verdict.advice else ""
-            log.log(_level(finding), "probe %s%s", sentence(finding), advice)
+            about = {"event": "verdict", "probe": prober.name}
+            log.log(_level(finding), "probe %s%s", sentence(finding), advice, extra=about)
         return finding
 
     def _say(self, name: str, held: Held | None) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from edgemon import config, ruled, thresholds
+from edgemon import config, identity, ruled, thresholds
 from edgemon.alerts import api, rules
 from edgemon.alerts.alert import Alert, State
 from edgemon.alerts.engine import Engine, Evaluation
@@ -38,7 +38,7 @@ class Ruling:
         self._store, self._announce = store, announce
         self.refresh: Announce | None = None
         """Is given what goes on firing, after each evaluation."""
-        self._boot = (root.text("/proc/sys/kernel/random/boot_id") or "").strip()
+        self._boot = identity.boot(root)
         self._memory = Memory(state)
         self.engine = Engine(Samples())
         self._lock = threading.Lock()

@@ -247,6 +247,7 @@ URL = Url(
     "an http or https URL without user, password or fragment, such as http://127.0.0.1:9093",
 )
 LEVEL = Text(r"debug|info|warning|error", "one of debug, info, warning, error")
+FORMAT = Text(r"auto|text|json|journal", "one of auto, text, json, journal")
 DAY = 86400.0
 
 

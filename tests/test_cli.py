@@ -112,7 +112,7 @@ def test_the_version_is_said(typed: Callable[..., Said]) -> None:
         ("probe", "the following arguments are required: name"),
         ("metrics --jsn", "unrecognized arguments: --jsn"),
         ("metrics extra", "unrecognized arguments: extra"),
-        ("config", "one of the arguments --example --schema is required"),
+        ("config", "one of the arguments --example --schema --check is required"),
         ("config --example --schema", "not allowed with argument"),
         ("probe quick --rounds 0", "0 is not a whole number from 1 to 100"),
         ("probe quick --rounds 101", "101 is not a whole number from 1 to 100"),

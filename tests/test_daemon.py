@@ -209,8 +209,8 @@ def test_a_bad_configuration_is_exit_2_with_every_problem(tmp_path: Path) -> Non
     assert ran.returncode == 2
     allowed = "must be a duration from 100ms to 1h, such as 30s or 1m30s; write the unit: 3s"
     known = (
-        "listen, web_config, state_dir, log_level, sensors, budget, gates, triggers, probes, notify, otlp, rules, "
-        "thresholds"
+        "listen, web_config, state_dir, log_level, log_format, sensors, budget, gates, triggers, rebenchmark, probes, "
+        "notify, otlp, rules, thresholds"
     )
     assert ran.stderr.splitlines() == [
         f"edgemon: {path}: sensors.interval: 3 {allowed}",
@@ -285,21 +285,6 @@ def test_log_lines_are_time_level_and_sentence(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"\d\d:\d\d:\d\d (INFO|WARNING|ERROR) +\S.*", line) for line in lines), lines
     assert re.search(r"WARNING probe no: failing: .*told to raise", "\n".join(lines))
     assert len([line for line in lines if "probe a" in line]) <= 2  # said when it changes, not each time
-
-
-def test_under_the_journal_lines_begin_with_their_priority(tmp_path: Path) -> None:
-    """No time, which the journal has itself."""
-    env = {"JOURNAL_STREAM": "8:1234"}
-    probes = {"no": {**QUICK, "options": {"behaviour": "raise"}}}
-    with running(tmp_path, env, probes=probes, sensors=BRISK) as daemon:
-        until(lambda: "probe no" in daemon.log())
-        reload(daemon, colour="red")
-        until(lambda: "goes on" in daemon.log())
-        lines = daemon.log().splitlines()
-    assert lines[0].startswith("<6>edgemon ")
-    assert any(line.startswith("<4>probe no: failing") for line in lines)
-    assert any(line.startswith("<3>the configuration was not reloaded") for line in lines)
-    assert all(re.match(r"<[3-7]>\S", line) for line in lines)
 
 
 def test_the_log_level_is_followed(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class Notifying:
                 _, before = self._current.get(flip.fingerprint, (0.0, None))
                 self._current[flip.fingerprint] = self._clock(), flip
             if new and (before is None or before.identity != flip.identity):
-                log.log(level(flip), "%s", sentence(flip))
+                log.log(level(flip), "%s", sentence(flip), extra={"event": "alert", "alert": flip.alertname})
         for _, courier in list(self._couriers.values()):
             courier.hurry()
 

@@ -30,7 +30,7 @@ from edgemon.values import Seconds
 
 COMMANDS = (
     "run", "status", "history", "check", "devices", "doctor", "sense", "probe", "baseline", "compare", "notify", "otlp",
-    "capture", "rules", "metrics", "config",
+    "capture", "rules", "metrics", "config", "service",
 )  # fmt: skip
 EXIT = """exit status:
   0   done, and all is well
@@ -146,6 +146,15 @@ def settings(path: str | None) -> Config:
     from edgemon import schema  # noqa: PLC0415
 
     return schema.load(path)
+
+
+def state(of: Config) -> str:
+    """The state directory, about to be used: root becomes the user to whom it belongs."""
+    from edgemon.systemd.owner import become  # noqa: PLC0415 - for the commands that keep something
+
+    where = of.state()
+    become(where)
+    return where
 
 
 def platforms() -> dict[str, Platform]:

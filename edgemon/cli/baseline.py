@@ -111,7 +111,7 @@ def _keep(archive: Archive, results: Sequence[Result], whole: Sequence[Result] =
 
 
 def _show(chosen: argparse.Namespace) -> int:
-    archive = Archive(cli.settings(chosen.config).state())
+    archive = Archive(cli.state(cli.settings(chosen.config)))
     found = [one for one in archive.baselines() if one.probe == chosen.name]
     if not found:
         raise SetupError(f"{chosen.name} has no baseline; run: edgemon baseline record {chosen.name}")
@@ -127,7 +127,7 @@ def _show(chosen: argparse.Namespace) -> int:
 
 
 def _list(chosen: argparse.Namespace) -> int:
-    found = Archive(cli.settings(chosen.config).state()).baselines()
+    found = Archive(cli.state(cli.settings(chosen.config))).baselines()
     if chosen.json:
         print(json.dumps([one.to_json() for one in found], indent=2))
     elif not found:
@@ -138,7 +138,7 @@ def _list(chosen: argparse.Namespace) -> int:
 
 
 def _remove(chosen: argparse.Namespace) -> int:
-    archive = Archive(cli.settings(chosen.config).state())
+    archive = Archive(cli.state(cli.settings(chosen.config)))
     count = archive.remove(chosen.name, chosen.fingerprint)
     archive.close()
     if not count:
@@ -148,7 +148,7 @@ def _remove(chosen: argparse.Namespace) -> int:
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    known = Archive(cli.settings(chosen.config).state()).baselines()
+    known = Archive(cli.state(cli.settings(chosen.config))).baselines()
     missing = [name for name in chosen.names if name not in {one.probe for one in known}]
     if missing or not known:
         raise SetupError(f"{', '.join(missing) or 'no probe'} has no baseline; see: edgemon baseline list")
@@ -158,7 +158,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
 def _import(chosen: argparse.Namespace) -> int:
     found = exchange.load(chosen.file)
-    archive = Archive(cli.settings(chosen.config).state())
+    archive = Archive(cli.state(cli.settings(chosen.config)))
     there = {(one.probe, one.fingerprint) for one in archive.baselines()}
     twice = [one for one in found if (one.probe, one.fingerprint) in there]
     if twice and not chosen.replace:

@@ -44,7 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
 
     if len(chosen.sides) < 2:
         raise SetupError("compare takes two sides at least, such as: edgemon compare detector detector@now")
-    archive = Archive(cli.settings(chosen.config).state())
+    archive = Archive(cli.state(cli.settings(chosen.config)))
     found = [_sides(word, archive) for word in chosen.sides]
     probes = [name for name in found[0] if all(name in one for one in found)]
     if not probes:

@@ -29,12 +29,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argpar
     which = it.add_mutually_exclusive_group(required=True)
     which.add_argument("--example", action="store_true", help="print a commented example")
     which.add_argument("--schema", action="store_true", help="print the JSON Schema, for editors")
-    return it
+    which.add_argument(
+        "--check", action="store_true", help="say what is wrong with a configuration, with exit status 2"
+    )
+    return cli.configured(it)
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Print one of the two."""
-    if chosen.schema:
+    """Print what was asked for."""
+    if chosen.check:
+        cli.settings(chosen.config)
+    elif chosen.schema:
         from edgemon.schema import json_schema  # noqa: PLC0415 - pydantic, for the commands that need it
 
         print(json.dumps(json_schema(), indent=2))

@@ -67,9 +67,10 @@ def prepare(chosen: argparse.Namespace) -> tuple[Prober, Archive]:
     settings = cli.settings(chosen.config)
     if chosen.name not in settings.probes:
         raise ConfigError([f"there is no probe {chosen.name}{_nearest(chosen.name, settings)}"])
-    archive = Archive(settings.state())
+    state = cli.state(settings)
+    archive = Archive(state)
     probe, root, store, meter = settings.probes[chosen.name], Root(), Store(), Meter()
-    prober = Prober(chosen.name, probe, archive, root, settings.state(), meter)
+    prober = Prober(chosen.name, probe, archive, root, state, meter)
     prober.look, prober.hardware = eyes(root, settings, store, meter), store.readings
     return prober, archive
 

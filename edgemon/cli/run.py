@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import os
 import tempfile
@@ -22,6 +23,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Run until told to end."""
     from edgemon import daemon  # noqa: PLC0415 - the daemon's parts are no other command's cost
 
+    faulthandler.enable(file=2)  # what kills it leaves word where each thread was: SIGABRT of a watchdog, SIGSEGV
     logs.to_stderr()
     if not chosen.root:
         return daemon.Daemon(chosen.config, web_config=chosen.web_config).run()

@@ -229,14 +229,20 @@ def mounts(root: Root) -> dict[str, dict[str, str]]:
 
 
 def filesystems(root: Root) -> Iterator[Reading]:
-    """/proc/self/mounts and statvfs(3) through psutil, bytes (Documentation/filesystems/proc.rst, 3.8).
+    """/proc/self/mounts and statvfs(3) through psutil, bytes (Documentation/filesystems/proc.rst, 3.8, 3.5).
+
+    Whether it is read-only is asked of the file system: a service under ProtectSystem= has every mount so.
 
     File systems on a device only (psutil's all=False), no images that are full by nature. free is what a user can still
     write, reserved what only root can. Rarely read: statvfs waits for the device, and on a dying one for long.
     """
+    there = root.call("edgemon.sources.mounts.seen") or {}
     for device, mount in mounts(root).items():
         labels = (device, mount["mountpoint"], mount["fstype"])
-        yield catalog.FILESYSTEM_READONLY(float(not READONLY.isdisjoint(mount["opts"].split(","))), *labels)
+        kind, options = there.get(mount["mountpoint"], (mount["fstype"], mount["opts"]))
+        if kind != mount["fstype"]:  # another is mounted over it, as ProtectHome= of a service does
+            continue
+        yield catalog.FILESYSTEM_READONLY(float(not READONLY.isdisjoint(options.split(","))), *labels)
         usage = root.call("psutil.disk_usage", path=mount["mountpoint"])
         if usage:
             total, used, free = usage["total"], usage["used"], usage["free"]

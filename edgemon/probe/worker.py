@@ -27,6 +27,7 @@ if "edgemon" not in sys.modules:
     sys.modules["edgemon"] = package
 
 from edgemon.probe import golden, measure  # noqa: E402 - the package above comes first
+from edgemon.probe.confine import LOCAL, no_network  # noqa: E402
 from edgemon.probe.inputs import alike  # noqa: E402
 from edgemon.probe.kernels import kernels  # noqa: E402
 from edgemon.probe.measure import timed  # noqa: E402
@@ -163,13 +164,14 @@ def measured(request: Request, report: Report, served: Served, answer: Dict[str,
 def ready(request: Request, report: Report, served: Served, answer: Dict[str, Any]) -> None:
     """Import the engine and load the model, or as far as the request wants."""
     report.begin("import")
+    confined = {"confined": no_network()} if request.runtime in LOCAL else {}
     began = measure.TOOLS.clock()
     with window(answer, "import"):
         served.runtime = runtime = importlib.import_module("edgemon.runtimes.%s" % request.runtime).RUNTIME(request)
         runtime.start()
     answer["import_seconds"] = measure.TOOLS.clock() - began
     getattr(runtime, "stages", _nothing)(report.begin)
-    served.facts = answer["facts"] = {"runtime_version": runtime.version()}
+    served.facts = answer["facts"] = {"runtime_version": runtime.version(), **confined}
     if request.until == "import":
         served.facts.update(getattr(runtime, "sees", dict)())
         return

@@ -27,6 +27,7 @@ first_seconds, latencies and what else of the Result.
 | options | what else the latency depends on: part of the fingerprint |
 | inputs | what stands for the content of the inputs (`probe.inputs.Inputs.told`): part of it too |
 | simulated | true for what is not real |
+| confined | whether the kernel refuses a network to the worker; said by the worker itself |
 
 CPU is whatever `judge.placement.CPUS` names.
 """

@@ -60,6 +60,10 @@ class Server:
         """Begin to serve."""
         self._thread.start()
 
+    def alive(self) -> bool:
+        """Whether it has not ended, nor begun."""
+        return self._thread.ident is None or self._thread.is_alive()
+
     def stop(self, patience: float = 2.0) -> bool:
         """Stop serving and close everything; whether the thread ended in time."""
         self._stopping = True

@@ -14,6 +14,7 @@ import pytest
 
 from edgemon import catalog
 from edgemon.platforms import Platform, linux
+from edgemon.sources.mounts import parsed
 from edgemon.sysfs import Root
 from tests import devices
 from tests.devices import values
@@ -27,7 +28,7 @@ class Answering(devices.Captured):
     answers: dict[str, object]
 
     def call(self, name: str, **kwargs: object) -> object:
-        answer = self.answers[name]
+        answer = self.answers.get(name)
         if isinstance(answer, OSError):
             self._failed(answer)
             return None
@@ -184,6 +185,25 @@ def test_a_device_mounted_twice_is_told_once_by_its_shortest_mount_point(tmp_pat
 def test_a_file_system_that_went_read_only_says_so(opts: str, flag: float, tmp_path: Path) -> None:
     root = answering(tmp_path, disk_partitions=[mount("/dev/mmcblk0p1", "/", opts=opts)], disk_usage=None)
     assert list(values(list(linux.filesystems(root)), catalog.FILESYSTEM_READONLY).values()) == [flag]
+
+
+def test_in_a_service_with_everything_mounted_read_only_the_file_system_itself_is_asked(tmp_path: Path) -> None:
+    """ProtectSystem=strict remounts, and ProtectHome= hides what lies on a device of its own."""
+    text = (
+        "1 0 8:1 / / ro,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"
+        "2 1 8:2 / /my\\040data ro,relatime master:1 - ext4 /dev/sda2 ro\n"
+        "3 1 8:3 / /home rw - ext4 /dev/sda3 rw\n"
+        "4 3 0:9 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw,mode=755\n"
+        "5 1 0:50 / /mnt rw - nfs4 server:/secret rw\n"
+    )
+    mounts = [
+        mount("/dev/sda1", "/", opts="ro"), mount("/dev/sda2", "/my data", opts="ro"), mount("/dev/sda3", "/home")
+    ]  # fmt: skip
+    root = answering(tmp_path, disk_partitions=mounts, disk_usage=None)
+    root.answers["edgemon.sources.mounts.seen"] = parsed(text)
+    assert "/mnt" not in parsed(text)
+    flags = values(list(linux.filesystems(root)), catalog.FILESYSTEM_READONLY)
+    assert flags == {("/dev/sda1", "/", "ext4"): 0, ("/dev/sda2", "/my data", "ext4"): 1}
 
 
 def test_a_dead_disk_costs_its_own_usage_only_and_is_counted(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_a_failure_keeps_what_was_measured_before_it() -> None:
     result = behave("raise")
     assert result.import_seconds is not None
     assert result.load_seconds is None
-    assert result.facts == {"runtime_version": "1"}
+    assert result.facts == {"runtime_version": "1", "confined": True}
 
 
 def test_an_unknown_runtime_is_a_failure_of_the_import() -> None:
