@@ -39,6 +39,8 @@ class Checks:
                 raise ViolationError(f"{signal}: {collected:g} were collected, and there are {account}")
             if account["sent"] > life.taken[signal]:
                 raise ViolationError(f"{signal}: {account['sent']:g} sent, and the receiver took {life.taken[signal]}")
+        if failed := [name for name, value in found.items() if "_lane_failures_total{" in name and value]:
+            raise ViolationError(f"a job failed: {failed[0]}")
         self._remember(found)
         self.memory = max(self.memory, self.device.resident())
         if self.memory > MEMORY:
