@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from subprocess import SubprocessError
@@ -39,15 +40,14 @@ class Soak:
         self.faults, self.missing = all_of(self.device, mounted)
         self.counts: Counter[str] = Counter()
 
-    def run(self, faults: int, seconds: float) -> None:
-        """Rounds of faults until there were so many, or so long; each kind at least once where that is enough."""
+    def run(self, faults: int, seconds: float, most: int) -> None:
+        """Rounds of at most so many at once, until there were so many faults, or so long."""
         self.device.prepare()
         self.device.start()
         self.checks.well()
-        end, rounds, deck = time.monotonic() + seconds, 0, list(self.faults)
-        self.chance.shuffle(deck)
+        end, rounds, deck = time.monotonic() + seconds, 0, self.chance.sample(self.faults, len(self.faults))
         while self.counts.total() < faults and time.monotonic() < end:
-            self.round(self.draw(deck, min(self.chance.choice([1, 2, 3, 3]), faults - self.counts.total())))
+            self.round(self.draw(deck, min(self.chance.randint(1, most), faults - self.counts.total())))
             rounds += 1
             if rounds % CALM == 0:
                 self.checks.calm()
@@ -55,15 +55,13 @@ class Soak:
         self.finish()
 
     def draw(self, deck: list[Fault], count: int) -> list[Fault]:
-        """Faults of different groups, from the top of a deck that is shuffled anew when it is through."""
+        """Faults of different groups, from the top of a deck below which another is put where none is left."""
         drawn: list[Fault] = []
-        while len(drawn) < count:
-            if not deck:
-                deck += self.faults
-                self.chance.shuffle(deck)
+        while len(drawn) < min(count, len({one.group for one in self.faults})):
             one = next((one for one in deck if one.group not in {other.group for other in drawn}), None)
             if one is None:
-                break
+                deck += self.chance.sample(self.faults, len(self.faults))
+                continue
             deck.remove(one)
             drawn.append(one)
         return drawn
@@ -129,6 +127,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="random faults for a real daemon")
     parser.add_argument("--minutes", type=float, default=0.0, help="for so long")
     parser.add_argument("--faults", type=int, default=0, help="so many, if that is less")
+    parser.add_argument(
+        "--at-once", type=int, default=4, metavar="MOST", help="up to so many at a time; 4 if not given"
+    )
     parser.add_argument("--seed", type=int, default=None, help="of an earlier soak, to meet the same faults")
     options = parser.parse_args()
     alone()
@@ -140,14 +141,14 @@ def main() -> int:
         soak = Soak(where, seed, mounted)
         stack.callback(soak.close)
         print(f"seed {seed}: {len(soak.faults)} kinds of faults", *soak.missing, sep="\n", flush=True)
-        return report(soak, seed, options.faults or 10**9, minutes * 60)
+        return report(soak, seed, lambda: soak.run(options.faults or 10**9, minutes * 60, options.at_once))
 
 
-def report(soak: Soak, seed: int, faults: int, seconds: float) -> int:
+def report(soak: Soak, seed: int, run: Callable[[], None]) -> int:
     """Run it and say how it went; the exit status."""
     began, wrong = time.monotonic(), ""
     try:
-        soak.run(faults, seconds)
+        run()
     except (ViolationError, AssertionError, OSError, LookupError, SubprocessError, psutil.Error) as error:
         wrong = f"{type(error).__name__}: {error}"
     for name, count in sorted(soak.counts.items()):

@@ -82,15 +82,16 @@ class Checks:
             raise ViolationError(f"/healthz says {said}")
 
     def configured(self) -> None:
-        """The configuration is in force; one that met another fault and was refused for it is read again."""
+        """The configuration is in force: read again where it met another fault and was refused, or after many kills."""
         asked = time.monotonic()
 
         def done(now: Series) -> bool:
             nonlocal asked
-            if now["edgemon_config_reload_successful"] != 1 and time.monotonic() - asked > 5:
+            good = now["edgemon_config_reload_successful"] == 1 and now["edgemon_safe_mode"] == 0
+            if not good and time.monotonic() - asked > 2:
                 asked = time.monotonic()
                 self.device.reload()
-            return now["edgemon_config_reload_successful"] == 1
+            return good
 
         self.until("the configuration", done)
 
