@@ -127,9 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="random faults for a real daemon")
     parser.add_argument("--minutes", type=float, default=0.0, help="for so long")
     parser.add_argument("--faults", type=int, default=0, help="so many, if that is less")
-    parser.add_argument(
-        "--at-once", type=int, default=4, metavar="MOST", help="up to so many at a time; 4 if not given"
-    )
+    parser.add_argument("--at-once", type=int, default=4, metavar="MOST", help="up to so many; 4 if not given")
     parser.add_argument("--seed", type=int, default=None, help="of an earlier soak, to meet the same faults")
     options = parser.parse_args()
     alone()
