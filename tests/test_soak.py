@@ -8,20 +8,20 @@ import sys
 
 from tests.running import HERE
 
-SEED = "1779"
+SEED = "13407"
 KINDS = {
     "bad configuration", "clock step", "descriptors", "disk full", "disk read-only", "good configuration", "killed",
-    "receiver away", "receiver refuse", "restarted", "sensor hangs", "stopped", "worker killed",
+    "receiver away", "receiver refuse", "receiver slow", "restarted", "sensor hangs", "stopped", "worker killed",
 }  # fmt: skip
-"""What happens with this seed where all kinds are possible: as root, in a mount namespace, with libfaketime."""
+"""Some of what happens with this seed where all is possible: as root, in a mount namespace, with libfaketime."""
 
 
 def test_a_few_faults_of_every_kind_cost_no_point_and_no_exit() -> None:
     """It says itself what did not hold."""
-    command = [sys.executable, "-m", "tests.soak", "--faults", "16", "--seed", SEED]
+    command = [sys.executable, "-m", "tests.soak", "--faults", "18", "--seed", SEED]
     ran = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     said = ran.stdout.splitlines()
-    assert re.search(rf"^seed {SEED}: 16 faults, .*; 0 unplanned exits, 0 points unaccounted for$", said[-1])
+    assert re.search(rf"^seed {SEED}: 18 faults, .*; 0 unplanned exits, 0 points unaccounted for$", said[-1])
     happened = {found[1] for line in said if (found := re.match(r" +\d+ (.+)", line))}
     assert happened >= KINDS or len(said) > len(happened) + 2  # why some are not possible
