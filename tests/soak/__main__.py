@@ -81,8 +81,10 @@ class Soak:
         self.checks.calm()
         self.checks.account()
         self.device.end()
-        found = [*(self.device.where / "tmp").iterdir(), *(self.device.where / "state").rglob("*.new")]
-        left = [*self.device.left(), *map(str, found)]
+        profiles = list((self.device.where / "tmp").glob("edgemon-*"))  # of workers killed amid their profile
+        found = {*(self.device.where / "tmp").iterdir(), *(self.device.where / "state").rglob("*.new")}
+        killed = sum(self.counts[name] for name in ("worker killed", "killed", "restarted", "stopped"))
+        left = [*self.device.left(), *map(str, found - set(profiles[:killed]))]
         if left:
             raise ViolationError(f"left behind: {left}")
 
