@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test lint bench fuzz deb clean
+.PHONY: run test lint bench fuzz soak deb clean
 
 run: $(STAMP)  ## install into .venv and run the daemon with its embedded model
 	STATE_DIRECTORY=$(CURDIR)/$(VENV)/state $(BIN)/edgemon run
@@ -24,6 +24,9 @@ bench: $(VENV)/tools  ## edgemon beside its peers, in one run
 
 fuzz: $(VENV)/tools  ## what comes from outside, spoiled in CASES ways each; others in every run
 	EDGEMON_FUZZ_CASES=$(or $(CASES),20000) $(BIN)/pytest tests/fuzz
+
+soak: $(VENV)/tools  ## random faults for a real daemon: MINUTES=10 SEED=…
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 deb: $(STAMP)  ## a Debian package for this distribution, or ARCH=arm64 TARGET=3.10; EXTRAS=onnx carries the engine as well
 	$(BIN)/python deb/build.py $(if $(EXTRAS),--extras $(EXTRAS)) $(if $(ARCH),--arch $(ARCH)) $(if $(TARGET),--python $(TARGET))

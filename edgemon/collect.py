@@ -144,6 +144,7 @@ class Runner(threading.Thread):
             while self._next():
                 pass
             self.idle.set()
+        self.idle.set()
 
     def _next(self) -> bool:
         with self.lock:
@@ -226,7 +227,7 @@ class Collector:
             runner = self._ready()
             runner.give(batch)
             while not runner.idle.wait(self._left(runner)):
-                if self._abandon(runner):
+                if self._stopped or self._abandon(runner):  # one that was ended before it began says nothing more
                     break
             for source, sweep in runner.done:
                 self._note(source, sweep)

@@ -217,8 +217,7 @@ class Daemon:
         yield catalog.CONFIG_SUCCESS(float(self._accepted))
         yield catalog.CONFIG_TIMESTAMP(self._read_at)
         parts = (self._door, self._sensing, self._probing.lane, self._archive, self._notifying, self._ruling)
-        for one in (*parts, self._starts, self._pushing):
-            yield from one.readings()
+        yield from (reading for one in (*parts, self._starts, self._pushing) for reading in one.readings())
 
     def ask_reload(self) -> None:
         """Ask for the configuration to be read again."""

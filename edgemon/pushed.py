@@ -70,7 +70,7 @@ MISSED = Metric(
     "edgemon.otlp.missed",
     "{item}",
     COUNTER,
-    "Snapshots, probe rounds and alert flips that came faster than they could be made ready to be sent.",
+    "Snapshots, probe rounds and alert flips that came too fast to be made ready to be sent, or could not be encoded.",
 )
 CLOCK_STATE = Metric(
     "edgemon.clock.state",

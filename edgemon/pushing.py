@@ -64,7 +64,7 @@ class Pushing:
         self._due = self._seen = self._since = 0.0
         self._rounds: dict[str, Round] = {}
         self._recent: list[Round] = []
-        self._missed = self._series = self._omitted = 0
+        self._missed = self._failed = self._series = self._omitted = 0
         self._started = False
 
     def follow(self, settings: config.Config) -> None:
@@ -75,6 +75,7 @@ class Pushing:
             self._dispatch.follow(settings.otlp)
             if not self._signals:
                 return
+            import edgemon.sinks.otlp.records  # noqa: F401, PLC0415 - while there are descriptors to read it (and trace)
             from edgemon.sinks.otlp.common import resource  # noqa: PLC0415 - OpenTelemetry's messages
             from edgemon.sinks.otlp.metrics import Metrics  # noqa: PLC0415
 
@@ -113,7 +114,7 @@ class Pushing:
             yield from self._dispatch.readings()
             yield pushed.SERIES(self._series)
             yield pushed.OMITTED(self._omitted)
-            yield pushed.MISSED(self._missed)
+            yield pushed.MISSED(self._missed + self._failed)
 
     def stop(self, patience: float) -> None:
         """Make what waits ready, and end; what is not sent is written."""
@@ -147,8 +148,17 @@ class Pushing:
             while self._queue:
                 with self._lock:
                     item = self._queue.popleft()
-                for batch in self._batches(item):
-                    self._dispatch.put(batch)
+                self._made(item)
+
+    def _made(self, item: Item) -> None:
+        """Make batches of it; what cannot be made one is missed, and counted as such."""
+        done = False
+        try:
+            for batch in self._batches(item):
+                self._dispatch.put(batch)
+            done = True
+        finally:
+            self._failed += not done
 
     def _batches(self, item: Item) -> Iterable[Batch]:
         if isinstance(item, Snapshot):

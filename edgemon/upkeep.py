@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import threading
@@ -18,7 +19,15 @@ def readings(began: float) -> Iterator[Reading]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     yield catalog.PROCESS_CPU(usage.ru_utime, "user")
     yield catalog.PROCESS_CPU(usage.ru_stime, "system")
-    yield catalog.PROCESS_MEMORY(resident())
+    yield catalog.PROCESS_MEMORY(resident() or None)
     yield catalog.PROCESS_THREADS(threading.active_count())
-    yield catalog.PROCESS_FILES(len(os.listdir("/proc/self/fd")))
+    yield catalog.PROCESS_FILES(_descriptors())
     yield catalog.PROCESS_UPTIME(time.monotonic() - began)
+
+
+def _descriptors() -> int | None:
+    """How many are open; where none is left to count them with, all there may be."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError as error:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0] if error.errno == errno.EMFILE else None

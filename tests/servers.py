@@ -106,9 +106,11 @@ def double(asked: Asked, factor: float = 2.0) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(routes: Mapping[str, Callable[[Asked], Reply]], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+def serving(
+    routes: Mapping[str, Callable[[Asked], Reply]], tls: ssl.SSLContext | None = None, port: int = 0
+) -> Iterator[Server]:
     """Serve until the block ends; a path without a route is 404, and the empty path takes whatever has none."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     server = Server(listener.getsockname()[1], "https" if tls else "http")
     stop = threading.Event()
     thread = threading.Thread(target=_accept, args=(listener, server, routes, tls, stop), daemon=True)

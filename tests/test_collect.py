@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from edgemon import catalog
-from edgemon.collect import Collector, Source, take
+from edgemon.collect import Collector, Runner, Source, take
 from edgemon.metric import Reading, State
 from edgemon.platforms import Platform, Sensor
 from edgemon.sysfs import Root
@@ -119,6 +120,26 @@ def test_a_hung_read_costs_no_other_sensor_and_says_so(hung: Path) -> None:
     collector.sweep()
     assert (published.state("fifo"), published.state("good")) == ("timeout", "ok")
     assert published.sources["test.good"]
+
+
+def test_a_collector_that_is_stopped_as_it_hands_over_a_sweep_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload does that: the thread that reads is gone before it is given anything."""
+    collector, give = Collector([platform(good)], Root(str(tmp_path)), timeout=0.05), Runner.give
+    collector.sweep()
+
+    def late(runner: Runner, batch: deque[Source]) -> None:
+        collector.stop()
+        runner.join(60)
+        give(runner, batch)
+
+    monkeypatch.setattr(Runner, "give", late)
+    collector.sources[0].due = 0.0
+    sweep = threading.Thread(target=collector.sweep, daemon=True)
+    sweep.start()
+    sweep.join(60)
+    assert not sweep.is_alive()
 
 
 def test_a_hung_sensor_keeps_one_thread_however_many_sweeps_follow(hung: Path) -> None:

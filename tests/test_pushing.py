@@ -199,6 +199,7 @@ def test_what_cannot_be_encoded_costs_itself_alone(kept: Kept, pushing: Pushing)
     pushing.flipped([flip("A")])
     until(lambda: len(kept.of("logs")) == 1)
     assert (pushing.lane.failures, kept.of("traces")) == (1, [])
+    assert {one.value for one in pushing.readings() if one.metric is pushed.MISSED} == {1}
 
 
 def test_stopping_makes_ready_what_waits(kept: Kept) -> None:
