@@ -118,7 +118,7 @@ class Inputs:
 def known(port: Port) -> None:
     """Raise ValueError for an input of a type that cannot be made."""
     if port.dtype not in KNOWN:
-        raise ValueError("input %s is %s, which edgemon cannot make" % (port.name, port.dtype))
+        raise ValueError("input %s is of type %s, which edgemon cannot make" % (port.name, port.dtype))
 
 
 def sized(port: Port, given: Optional[Sequence[int]], most: int = MOST) -> List[int]:

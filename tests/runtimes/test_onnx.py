@@ -193,14 +193,14 @@ def test_shapes_for_an_input_the_model_does_not_have_are_refused(tmp_path: Path)
 
 def test_an_input_too_large_to_make_is_refused_before_memory_is_touched(tmp_path: Path) -> None:
     said = refused(models.unary(tmp_path / "large.onnx", shape=[1 << 20, 1 << 20]))
-    assert said == "input x has 1099511627776 elements, edgemon makes up to 2^28"
+    assert said == "input x has 1099511627776 elements, edgemon makes up to 268435456"
     model = models.unary(tmp_path / "open.onnx", shape=["n", "m"])
     assert "out of memory (limit 1024 MiB)" in refused(model, shapes={"x": [1 << 20, 1 << 20]}, memory=1024 * MIB)
 
 
 def test_an_input_type_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     model = models.length(tmp_path / "text.onnx")
-    assert refused(model) == "input x is a tensor(string), which edgemon cannot make"
+    assert refused(model) == "input x is of type tensor(string), which edgemon cannot make"
 
 
 def test_an_output_type_that_cannot_be_compared_is_named(tmp_path: Path) -> None:

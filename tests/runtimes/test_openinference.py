@@ -82,7 +82,7 @@ LADDER: dict[str, tuple[str, Reply, str]] = {
     "bytes": (
         "metadata",
         answer(200, {**METADATA, "inputs": [{"name": "x", "datatype": "BYTES", "shape": [1]}]}),
-        "input x is BYTES, which edgemon cannot make",
+        "input x is of type BYTES, which edgemon cannot make",
     ),
     "open": (
         "metadata",
