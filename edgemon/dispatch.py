@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgemon.buffer import Buffer
@@ -91,4 +92,5 @@ class Dispatch:
             self._client = self._next
         if self._client is None:
             return Answer("retry", detail="nothing is pushed now")
-        return self._client.send(signal, body)
+        answer, way = self._client.send(signal, body), self._client.ways.get(signal)
+        return replace(answer, by=way.shown) if way else answer

@@ -252,7 +252,7 @@ class Forwarder:
         asked = min(answer.wait or 0.0, PATIENCE)
         rest.again = self._now() + max(rest.pause, asked * (1 + 0.1 * self._chance()))
         if answer.detail != rest.said:
-            log.warning("%s wait, and are sent again: %s", signal, answer.detail)
+            log.warning("%s for %s wait, and are sent again: %s", signal, answer.by, answer.detail)
         rest.said = answer.detail
 
     def _back(self, signal: str, trouble: str) -> None:

@@ -10,7 +10,7 @@ class Answer:
     """`outcome` is delivered, partial (`rejected` points were not taken), refused (never send it again) or retry.
 
     `wait` are the seconds that the receiver asks for before the next attempt, `date` is its clock, Unix time, where it
-    tells.
+    tells, `by` whose answer it is.
     """
 
     outcome: str
@@ -18,6 +18,7 @@ class Answer:
     wait: float | None = None
     detail: str = ""
     date: float | None = None
+    by: str = "the receiver"
 
     def hidden(self, detail: str) -> Answer:
         """The same with another detail."""
