@@ -12,7 +12,7 @@ run: $(STAMP)  ## install into .venv and run the daemon with its embedded model
 # Two processes, since tests wait more than they work. Tests of real time on a machine shared with others can be
 # disturbed: what fails runs once more, and is named in the summary.
 test: $(VENV)/tools lint  ## everything but the benchmarks
-	$(BIN)/pytest -n 2 --dist loadfile --reruns 1 -r fER
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 -r fER
 
 lint: $(VENV)/tools
 	$(BIN)/ruff format --check

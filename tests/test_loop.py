@@ -163,7 +163,7 @@ def test_history_tells_runs_verdicts_flips_and_rebenchmarks_while_the_daemon_run
     loop: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = str(loop.where / "edgemon.yml")
-    it = said(capsys, "history", "--config", config)
+    it = said(capsys, "history", "--last", "0", "--config", config)
     lines = [line.split(maxsplit=4) for line in it.stdout.splitlines()]
     assert {kind for _, _, kind, *_ in lines} == {"run", "verdict", "flip", "rebenchmark"}
     assert [line[:2] for line in lines] == sorted(line[:2] for line in lines)

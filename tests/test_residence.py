@@ -310,7 +310,7 @@ def test_two_hundred_rounds_leave_no_descriptor_process_or_thread(home: Callable
         return len(os.listdir("/proc/self/fd")), threading.active_count()
 
     one, quick = home(recycle=60), ask(samples=3, seconds=0.01, kernel_share=0.0, options={"work": 1})
-    before = own()
+    before, others = own(), psutil.Process().children()  # a server that other tests share may be among them
     one.run(quick)
     at_work, inside = own(), workers()[0].num_fds()
     for number in range(199):
@@ -322,7 +322,7 @@ def test_two_hundred_rounds_leave_no_descriptor_process_or_thread(home: Callable
     assert own() == at_work
     one.close()
     assert own() == before
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= set(others)
 
 
 # the choice
