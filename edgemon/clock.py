@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from edgemon import pushed
 from edgemon.almanac import Almanac, Anchor, Grade
 from edgemon.metric import Reading
-from edgemon.platforms.linux import UNSYNC
+from edgemon.platforms.linux import SYNCHRONISED, UNSYNC
 
 log = logging.getLogger("edgemon.clock")
 
@@ -37,7 +37,6 @@ FUTURE = 300 * SECOND
 ASK = 30.0
 """Seconds between two questions to the kernel while it does not vouch for the clock."""
 SAYS = {Grade.NTP: "NTP", Grade.SERVER: "the receiver's clock", Grade.WALL: "nothing but the machine's clock"}
-SYNCHRONISED = "/run/systemd/timesync/synchronized"
 BUILT = 1_780_000_000 * SECOND
 """May 2026: no clock that is right says less."""
 

@@ -88,8 +88,8 @@ class Daemon:
         self._cleanup.callback(listener.close)
         self._make(state)
         exposition = Exposition(lambda: self._store.snapshot)
-        now = lambda: status.answer(self._store.snapshot, self.overview(), self._probing, self._ruling, self.stuck())  # noqa: E731
-        site = Site(exposition, self.overview, self.stuck, self.ready, self._ruling.alerts, self._ruling.rules, now)
+        alerts, rules = self._ruling.alerts, self._ruling.rules
+        site = Site(exposition, self.overview, self.stuck, self.ready, alerts, rules, self.answer)
         self._server = Server(listener, site, limits(), self._door)
         self._plan()
         self._manager.listen()
@@ -282,6 +282,10 @@ class Daemon:
         """What the page shows."""
         sources, probes = self._collector.sources if self._collector else [], self._probing.states()
         return overview.overview(self._device(), identity.system(self._root), self._scout.here, sources, probes)
+
+    def answer(self) -> bytes:
+        """The body of /api/v1/status."""
+        return status.answer(self._store.snapshot, self.overview(), self._probing, self._ruling, self.stuck())
 
     def _status(self) -> str:
         sources = self._collector.sources if self._collector else []

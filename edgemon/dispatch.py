@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edgemon import identity
 from edgemon.buffer import Buffer
 from edgemon.lanes import Lane
 from edgemon.metric import Reading
@@ -26,7 +27,7 @@ class Dispatch:
     """Sends for one configuration at a time; what waits lies in the state directory, for the next one as well."""
 
     def __init__(self, state: str) -> None:
-        boot = Root().text("/proc/sys/kernel/random/boot_id")  # that of the clock, also in a replay
+        boot = identity.boot(Root())  # that of the clock, also in a replay
         self.boot = boot or os.urandom(18).hex()  # a sandbox can hide it; then each run is a boot of its own
         self._state = state
         self._buffer = Buffer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgemon.doctor import NOTE, OK, WARNING, Finding, Group, Patient
-from edgemon.platforms.linux import UNSYNC
+from edgemon.platforms.linux import SYNCHRONISED, UNSYNC, timex
 from edgemon.sysfs import Root
 
 SERVICES = {
@@ -13,7 +13,6 @@ SERVICES = {
     "ntpd": ("/run/ntpd.pid", "/run/ntpsec"),
     "systemd-timesyncd": ("/run/systemd/timesync",),
 }
-DONE = "/run/systemd/timesync/synchronized"
 START = (
     "install chrony, or systemctl enable --now systemd-timesyncd; allow UDP port 123 outwards, or name a local server"
 )
@@ -34,19 +33,19 @@ def examine(patient: Patient) -> Iterator[Finding]:
 
 def synchronised(root: Root, who: str, served: bool) -> Iterator[Finding]:
     """adjtimex(2): STA_UNSYNC stays until a service has set the clock, and comes back when it no longer does."""
-    said = root.call("edgemon.sources.timex.status")
-    if isinstance(said, dict) and isinstance(said.get("status"), int):
+    said = timex(root)
+    if said:
         evidence = f"adjtimex(2): status {said['status']:#x}, maximum error {said.get('maximum_error_us')} µs; {who}"
         remedy = "see whether its servers answer (chronyc sources, timedatectl timesync-status)" if served else START
         if said["status"] & UNSYNC:
             yield Finding(WARNING, "the clock is not synchronised (STA_UNSYNC)", evidence, remedy)
         else:
             yield Finding(OK, f"the clock is synchronised{f', by {who}' if served else ''}", evidence)
-    elif root.exists(DONE):
-        yield Finding(OK, "the clock was synchronised since boot", f"{DONE} is there; no adjtimex(2)")
+    elif root.exists(SYNCHRONISED):
+        yield Finding(OK, "the clock was synchronised since boot", f"{SYNCHRONISED} is there; no adjtimex(2)")
     elif root.live:
         yield Finding(
-            NOTE, "nothing tells whether the clock is synchronised", f"no adjtimex(2), no {DONE}; {who}", START
+            NOTE, "nothing tells whether the clock is synchronised", f"no adjtimex(2), no {SYNCHRONISED}; {who}", START
         )
 
 

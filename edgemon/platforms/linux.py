@@ -254,12 +254,20 @@ def filesystems(root: Root) -> Iterator[Reading]:
 
 UNSYNC = 0x40
 """STA_UNSYNC of linux/timex.h: nobody disciplines the clock, or nobody has for too long."""
+SYNCHRONISED = "/run/systemd/timesync/synchronized"
+"""systemd-timesyncd's mark: it has set the clock since boot."""
+
+
+def timex(root: Root) -> dict[str, Any] | None:
+    """What adjtimex(2) says (`sources.timex.status`); None where it is forbidden, or was not recorded."""
+    said = root.call("edgemon.sources.timex.status")
+    return said if isinstance(said, dict) and isinstance(said.get("status"), int) else None
 
 
 def clock(root: Root) -> Iterator[Reading]:
     """adjtimex(2), the kernel's own word, µs; a sandbox that protects the clock denies it."""
-    said = root.call("edgemon.sources.timex.status")
-    if isinstance(said, dict) and isinstance(said.get("status"), int):
+    said = timex(root)
+    if said:
         yield catalog.CLOCK_SYNCHRONIZED(float(not said["status"] & UNSYNC))
         most = said.get("maximum_error_us")
         if isinstance(most, int):
