@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,26 @@ import pytest
 from edgemon.platforms import Platform
 from tests import devices
 
-if (
-    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-):  # started in the background: Control-C would reach no child either
+BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
+"""By rule, so that no time zone database is needed; in 2026 the clock changes on 29 March and 25 October."""
+
+# started in the background it is ignored, and Control-C would reach no child either
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="rewrite tests/devices/*.prom")
+
+
+@pytest.fixture
+def berlin() -> Iterator[None]:
+    """Local time is that of Berlin."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", BERLIN)
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgemon.lanes import Job, Lane
+from tests import faketime
 from tests.running import HERE, Running, running, until
 from tests.test_daemon import QUICK, series
 
@@ -174,37 +174,14 @@ def test_a_lane_that_never_started_can_be_stopped() -> None:
     assert Lane("test").stop(0.01)
 
 
-def library() -> str:
-    """libfaketime; without it the test is skipped, or fails if EDGEMON_REQUIRE_PEERS=1."""
-    places = ["/usr/lib", "/usr/local/lib", os.path.expanduser("~/.cache/edgemon-peers/root/usr/lib")]
-    for place in places:
-        for path in sorted(Path(place).glob("*/faketime/libfaketimeMT.so.1")):
-            return str(path)
-    reason = "libfaketime is not here; it comes with the Debian package faketime"
-    if os.environ.get("EDGEMON_REQUIRE_PEERS") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 SELDOM = ('sensor="filesystems"', 'sensor="clock"')
-SLEEP = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds)"
-"""libfaketime 0.9.10 refuses clock_nanosleep(2) to a moment of the true monotonic clock, which is Python's sleep."""
 
 
 @pytest.mark.peer
 def test_a_wall_clock_stepped_by_a_day_changes_no_pace(tmp_path: Path) -> None:
     """Forward and back: sweeps and probes go on, none is missed in bulk, no time is negative, stamps follow."""
     stamp = tmp_path / "step"
-    stamp.write_text("+0")
-    (tmp_path / "sitecustomize.py").write_text(SLEEP)
-    env = {
-        "PYTHONPATH": f"{HERE}:{tmp_path}",
-        "LD_PRELOAD": library(),
-        "FAKETIME_TIMESTAMP_FILE": str(stamp),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+    env = faketime.set_by(stamp, "+0", tmp_path, str(HERE))
     with running(tmp_path, env, probes={"a": QUICK}, sensors={"interval": "200ms"}) as daemon:
         until(lambda: series(daemon).get('edgemon_probe_runs_total{probe="a",outcome="ok"}'))
         for days in (1, -1, 0):

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests import faketime
 from tests.running import HERE, Running, running, until
 from tests.sinks.otlp.receivers import PATIENCE, Database, victoria
-from tests.test_clock import SLEEP, library
 from tests.test_daemon import series
 from tests.test_prometheus import free
 
@@ -37,16 +37,7 @@ def samples(database: Database) -> list[tuple[float, float]]:
 def test_a_daemon_born_in_1970_and_killed_off_line_sends_what_it_has_written(tmp_path: Path) -> None:
     """Its samples tell how long it has run, so that each shows whether its time is right; no two have the same time."""
     port, stamp = free(), tmp_path / "stamp"
-    stamp.write_text(f"{86400 - int(time.time()):+d}")
-    (tmp_path / "sitecustomize.py").write_text(SLEEP)
-    env = {
-        "PYTHONPATH": f"{HERE}:{tmp_path}",
-        "LD_PRELOAD": library(),
-        "FAKETIME_TIMESTAMP_FILE": str(stamp),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+    env = faketime.set_by(stamp, f"{86400 - int(time.time()):+d}", tmp_path, str(HERE))
     settings: dict[str, Any] = {
         "probes": {},
         "sensors": {"interval": "300ms"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,11 @@ from edgemon.limits import Budget
 from edgemon.probe.result import Outcome
 from edgemon.rebenching import LIMIT, reports
 from tests.rebenched import PROBE, Device
-from tests.test_windows import BERLIN
 
 HOT = hardware.THROTTLED(1.0, "soc", "soc", "thermal")
 COOL = hardware.THROTTLED(0.0, "soc", "soc", "thermal")
 WEAK = hardware.THROTTLED(1.0, "soc", "soc", "power")
 HOUR, DAY = 3600.0, 86400.0
-
-
-@pytest.fixture
-def berlin() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", BERLIN)
-        time.tzset()
-        yield
-    time.tzset()
 
 
 def made(where: Path, *names: str, **settings: Any) -> Device:

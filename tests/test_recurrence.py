@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 from edgemon.recurrence import DAYS, SECONDS, recurrence
 from edgemon.windows import window
-from tests.test_windows import BERLIN
 
 MONDAY = 1_780_264_800.0
 """2026-06-01T00:00:00 in Berlin."""
@@ -20,13 +18,7 @@ HOUR = 3600.0
 WINDOWS = ["", "02:00-05:00", "Sun 02:00-05:00", "Sat,Sun 22:00-05:00", "Mon-Fri 12:00-12:30"]
 
 
-@pytest.fixture(autouse=True)
-def berlin() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TZ", BERLIN)
-        time.tzset()
-        yield
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("berlin")
 
 
 def often(period: str, text: str) -> str:

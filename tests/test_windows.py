@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,18 +14,6 @@ from edgemon.limits import Total
 from edgemon.schedule import phases
 from edgemon.windows import SPREAD, window
 from tests.simulated import DAY, EPOCH, HOUR, Device
-
-BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
-"""By rule, so that no time zone database is needed; in 2026 the clock changes on 29 March and 25 October."""
-
-
-@pytest.fixture
-def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", BERLIN)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 def moment(day: str, clock: str) -> time.struct_time:

@@ -8,10 +8,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-import venv as environments
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +19,6 @@ from tests.running import stop, until
 from tests.runtimes.engines import ENGINES, why_not
 
 KSERVE = ("kserve==0.21.0", "onnxruntime>=1.17")
-PLACE = Path(sys.prefix) / "peers" / KSERVE[0]
 
 
 @dataclass(frozen=True)
@@ -41,20 +38,7 @@ def openvino_provider() -> str:
 @pytest.fixture(scope="session")
 def kserve_python() -> str:
     """A Python with KServe, installed once for this venv; without it a skip, or a failure where peers must be."""
-    found = PLACE / "bin" / "python"
-    if not (PLACE / "installed").exists():
-        try:
-            environments.create(PLACE, with_pip=True, clear=True)
-            pip = ["-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", *KSERVE]
-            subprocess.run([found, *pip], check=True, capture_output=True, text=True, timeout=300)
-            (PLACE / "installed").touch()
-        except (OSError, subprocess.SubprocessError) as error:
-            said = str(getattr(error, "stderr", "") or error).strip().splitlines()
-            reason = f"{KSERVE[0]} cannot be had: {said[-1] if said else error}"
-            if os.environ.get("EDGEMON_REQUIRE_PEERS") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
-    return str(found)
+    return venv(KSERVE[0], sys.executable, *KSERVE, dependencies=True)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from subprocess import SubprocessError
 
 import psutil
 
+from tests import faketime
 from tests.running import stop
 from tests.soak.checks import MEMORY, Checks
 from tests.soak.device import TIMEOUT, Device, ViolationError
@@ -35,7 +36,7 @@ class Soak:
     def __init__(self, where: Path, seed: int, mounted: bool) -> None:
         self.receiver = Receiver(TIMEOUT)
         self.receiver.start()
-        self.device = Device(where, self.receiver, library(), f"{os.getpid()}-{seed}")
+        self.device = Device(where, self.receiver, faketime.found(), f"{os.getpid()}-{seed}")
         self.checks, self.chance, self.seed = Checks(self.device), random.Random(seed), seed
         self.faults, self.missing = all_of(self.device, mounted)
         self.counts: Counter[str] = Counter()
@@ -106,13 +107,6 @@ class Soak:
             f"a kill or a lost answer, dropped: {dropped or 'none'}, {checks.memory:.1f} of {MEMORY:g} MiB, "
             f"{checks.files:+d} descriptors"
         )
-
-
-def library() -> str:
-    """libfaketime, or nothing."""
-    places = ["/usr/lib", "/usr/local/lib", os.path.expanduser("~/.cache/edgemon-peers/root/usr/lib")]
-    found = [path for one in places for path in sorted(Path(one).glob("*/faketime/libfaketimeMT.so.1"))]
-    return str(found[0]) if found else ""
 
 
 def alone() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from tests import faketime
 from tests.running import HERE, Running, fetch, running, stop
 from tests.soak.receiver import Life, Receiver
 from tests.test_plugins import install
@@ -47,8 +48,6 @@ RULES = {
     ]
 }
 STACKS = "import faulthandler, signal; faulthandler.register(signal.SIGUSR1)\n"
-SLEEP = "import select, time; time.sleep = lambda seconds: select.select([], [], [], seconds)\n"
-"""libfaketime 0.9.10 refuses clock_nanosleep(2) to a moment of the true monotonic clock, which is Python's sleep."""
 Series = dict[str, float]
 
 
@@ -80,7 +79,7 @@ class Device:
             self.where / "site", "soak", PLATFORM.replace("{where}", str(self.where)).replace("{count}", str(SENSORS))
         )
         (self.where / "rules.yml").write_text(json.dumps(RULES))
-        (self.where / "site" / "sitecustomize.py").write_text(STACKS + (SLEEP if self.clock else ""))
+        (self.where / "site" / "sitecustomize.py").write_text(STACKS + (faketime.SLEEP if self.clock else ""))
         self.set_clock(0)
 
     def start(self) -> None:
@@ -91,8 +90,7 @@ class Device:
             "EDGEMON_SOAK": self.mark,
         }
         if self.clock:
-            env |= {"LD_PRELOAD": self.clock, "FAKETIME_TIMESTAMP_FILE": str(self.where / "clock")}
-            env |= {"FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
+            env |= {"FAKETIME_CACHE_DURATION": "1", **faketime.environment(self.clock, self.where / "clock")}
         self.daemon = self._life.enter_context(running(self.where, env, **self.settings()))
         self.files = self.descriptors()
 
