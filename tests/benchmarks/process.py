@@ -86,7 +86,9 @@ def _started(name: str, command: list[str], port: int) -> Iterator[Daemon]:
     environment = {**os.environ, "PYTHONPATH": HERE}
     began = time.monotonic()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, cwd=HERE, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=HERE, env=environment, stdout=log, stderr=log, start_new_session=True
+        )  # a session of its own, as a service has
         try:
             if not _serves(process, port, began + PATIENCE):
                 log.seek(0)
