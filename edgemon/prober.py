@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import os
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from edgemon import config, efficiency, inference
-from edgemon import endpoint as served
 from edgemon.archive import Archive, alone
+from edgemon.asking import cache, outputs_of, request
 from edgemon.conditions import Conditions, typical
 from edgemon.energy import Meter, total
 from edgemon.finding import Finding, energy_readings, result_readings, verdict_readings
@@ -30,7 +28,7 @@ from edgemon.judge.verdict import doubtful, interval, judge
 from edgemon.metric import Distribution, Reading
 from edgemon.peaks import Device, device_of
 from edgemon.probe import supervisor
-from edgemon.probe.result import Outcome, Request, Result, Tolerance
+from edgemon.probe.result import Outcome, Request, Result
 from edgemon.sketch import Sketch
 from edgemon.store import Snapshot
 from edgemon.sysfs import Root
@@ -38,68 +36,11 @@ from edgemon.watch import watched
 
 log = logging.getLogger("edgemon.prober")
 
-MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
-SEEDS = [0, 1]
 REMEMBERED = 100
 METERED, METER_EVERY = 1.0, 600.0
 """Seconds for which the model runs alone so that its energy is metered, and how often that is worth it."""
 SKIPS = {"busy": "busy", "device_busy": "device_busy"}
 """The reason of a skipped run by the stage it got to."""
-
-
-def cache(state: str, name: str) -> str:
-    """Where a probe's engine keeps what it builds."""
-    return os.path.join(state, "cache", name)
-
-
-def model_path(model: str) -> str:
-    """The file a probe's model: means."""
-    return os.path.join(MODELS, "mobilenet.onnx") if model == config.EMBEDDED else model
-
-
-def request(
-    name: str, probe: config.Probe, baseline: Baseline | None = None, record: bool = False, faults: bool = False
-) -> Request:
-    """What the worker is told: the configuration, and the golden outputs of the baseline or of the embedded model."""
-    golden, digest, inputs, asked = [], "", "", probe.runtime in served.RUNTIMES
-    if probe.model == config.EMBEDDED and not probe.inputs:
-        with open(os.path.join(MODELS, "mobilenet.golden.json"), encoding="utf-8") as file:
-            embedded = json.load(file)
-        golden, digest = embedded["outputs"], embedded["model_sha256"]
-    elif baseline:
-        golden = outputs_of(baseline)
-        digest, inputs = baseline.key.get("model", ""), baseline.key.get("inputs", "")
-    return Request(
-        probe=name,
-        runtime=probe.runtime,
-        model=model_path(probe.model),
-        seeds=list(range(len(probe.inputs))) or SEEDS,
-        inputs=[dict(files) for files in probe.inputs],
-        shapes={key: list(shape) for key, shape in probe.shapes.items()},
-        providers=list(probe.providers),
-        threads=probe.threads,
-        options=dict(probe.options),
-        samples=probe.samples,
-        seconds=probe.seconds,
-        idle=probe.idle,
-        timeout=probe.timeout,
-        memory=probe.memory,
-        golden=golden,
-        golden_digest=digest,
-        golden_inputs=inputs,
-        tolerance=Tolerance(**{one.name: getattr(probe.tolerance, one.name) for one in fields(Tolerance)}),
-        record=record,
-        rate=probe.endpoint.rate if asked else 0.0,
-        endpoint=served.told(probe.endpoint) if asked else {},
-        faults=faults,
-        scheduling=probe.scheduling,
-        cpus=list(probe.cpus),
-    )
-
-
-def outputs_of(baseline: Baseline) -> list[list[dict[str, Any]]]:
-    """The golden outputs of a baseline, as a request holds them."""
-    return [[dict(one) for one in tensors] for tensors in baseline.golden]
 
 
 class Prober:
@@ -146,14 +87,23 @@ class Prober:
         with alone(self._state, "probe") as held:
             baseline = self._archive.baseline(self.name)
             if held:
-                asked = self._request(baseline, record, turn if faults is None else faults)
-                result = watched(lambda: self.ask(asked, self.probe.python, cancel), self.look)
-                result = self._dissected(self._with_joules(result))
+                result = self._asked(baseline, record, turn if faults is None else faults, cancel)
             else:
                 result = Result(self.name, Outcome.SKIPPED, "another edgemon probes on this device", "busy")
         finding = self.judge(result)
         self._note(finding)
         return finding
+
+    def _asked(self, baseline: Baseline | None, record: bool, faults: bool, cancel: threading.Event | None) -> Result:
+        """What a worker answers, or why it cannot be asked."""
+        try:
+            asked = self._request(baseline, record, faults)
+        except OSError as error:  # no descriptor is left, say
+            at, boottime = time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+            detail = f"cannot be asked: {error.filename}: {(error.strerror or str(error)).lower()}"
+            return Result(self.name, Outcome.FAILED, detail, "start", at, boottime)
+        result = watched(lambda: self.ask(asked, self.probe.python, cancel), self.look)
+        return self._dissected(self._with_joules(result))
 
     def _meterable(self, record: bool) -> bool:
         """Whether to meter energy in the next run: where there is a meter, and now and then, since it takes time."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edgemon import config
 from edgemon.alerts.flip import Flip
 from edgemon.archive import Archive
+from edgemon.asking import model_path
 from edgemon.budget import HOUR, Cost
 from edgemon.energy import Meter, total
 from edgemon.events import Events
@@ -22,7 +23,7 @@ from edgemon.identity import instance
 from edgemon.judge.verdict import State
 from edgemon.lanes import Job, Lane
 from edgemon.probe.result import Outcome, Result
-from edgemon.prober import REMEMBERED, Prober, model_path
+from edgemon.prober import REMEMBERED, Prober
 from edgemon.rebenching import Rebenching
 from edgemon.residence import Residence
 from edgemon.schedule import Plan, Schedule

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from edgemon import config, platforms, runtimes
+from edgemon.asking import cache, request
 from edgemon.collect import Collector
 from edgemon.metric import Reading
 from edgemon.platforms import Platform, Sensor
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request, Result
-from edgemon.prober import cache, request
 from edgemon.sysfs import Root
 
 

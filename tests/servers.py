@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgemon.asking import request
 from edgemon.probe.result import Request
-from edgemon.prober import request
 from edgemon.schema import validate
 
 Reply = bytes | Iterable[bytes]

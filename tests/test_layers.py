@@ -70,7 +70,7 @@ LAYERS = (
     ("judge.statistics", "judge.placement", "store", "lanes", "energy", "peaks"),
     ("conditions",),
     ("collect", "judge.baseline", "replay", "gates", "budget", "cadence", "look", "alerts"),
-    ("judge.validity", "judge.compare", "judge.joules"),
+    ("asking", "judge.validity", "judge.compare", "judge.joules"),
     ("judge.epoch", "judge.contrast", "exchange"),
     ("judge.verdict", "archive", "events", "efficiency"),
     ("judge.case",),

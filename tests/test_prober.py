@@ -32,7 +32,7 @@ from edgemon.residence import Residence
 from edgemon.sysfs import Root
 from tests import litert_models
 from tests import onnx_models as models
-from tests.probe import ROOT
+from tests.probe import ROOT, no_descriptors
 from tests.running import until
 
 PROBE = config.Probe(
@@ -240,6 +240,18 @@ def test_while_another_edgemon_probes_the_turn_is_skipped(bench: Bench) -> None:
     assert (finding.result.outcome, finding.result.stage) == (Outcome.SKIPPED, "busy")
     assert told(prober)["edgemon.probe.skipped"] == {("test", "busy"): 1}
     assert prober.run().result.outcome is Outcome.OK
+
+
+def test_a_probe_that_cannot_even_be_asked_for_is_a_failed_run_and_the_next_one_works(bench: Bench) -> None:
+    prober = bench.prober(ONNX)
+    with no_descriptors():
+        finding = prober.run()
+    assert (finding.result.outcome, finding.verdict.cause) == (Outcome.FAILED, "failed")
+    assert finding.result.detail.startswith("cannot be asked: ")
+    assert finding.result.detail.endswith("mobilenet.golden.json: too many open files")
+    assert finding.result.at > 0
+    assert prober.run().result.outcome is Outcome.OK
+    assert told(prober)["edgemon.probe.runs"][("test", "failed")] == 1
 
 
 def told(prober: Prober) -> dict[str, dict[tuple[str, ...], float]]:

@@ -11,12 +11,12 @@ from edgemon.access.web import Said, Web
 from edgemon.alerts.notify import receivers
 from edgemon.alerts.receiver import Delivery, Receiver
 from edgemon.alerts.rules import load
+from edgemon.asking import model_path
 from edgemon.cli import otlp
 from edgemon.errors import ConfigError
 from edgemon.judge.placement import fallback, shares
 from edgemon.probe.result import Outcome
 from edgemon.probe.witness import available
-from edgemon.prober import model_path
 from edgemon.push import Otlp
 from edgemon.rebenching import asked
 from edgemon.residence import Circumstances, accelerators, choose

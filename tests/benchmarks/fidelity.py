@@ -14,10 +14,10 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
+from edgemon.asking import model_path
 from edgemon.config import EMBEDDED
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request
-from edgemon.prober import model_path
 from tests.benchmarks import models
 from tests.benchmarks.report import Bound, Conditions, Target, interval, spread, table
 

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 
 import psutil
 
+from edgemon.asking import model_path
 from edgemon.config import EMBEDDED
-from edgemon.prober import model_path
 from tests.benchmarks import process, trouble
 from tests.benchmarks.report import Bound, Conditions, Target, interval, quantile, spread, table
 
@@ -36,7 +36,7 @@ class Loop:
 
     def __init__(self, core: int) -> None:
         command = [sys.executable, PRODUCTION, str(core), str(RATE), model_path(EMBEDDED), str(RUNS)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
     def block(self, seconds: float, bound: Bound, text: str) -> list[float]:
         """The latencies of the frames due in the next so many seconds."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import replace
 
+from edgemon.asking import request
 from edgemon.config import Probe
-from edgemon.prober import request
 from edgemon.residence import Residence
 from tests.benchmarks.report import Conditions, Target, table
 

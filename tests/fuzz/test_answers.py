@@ -15,6 +15,7 @@ import pytest
 from edgemon import config, report
 from edgemon import prober as probing
 from edgemon.archive import Archive
+from edgemon.asking import request
 from edgemon.probe import supervisor
 from edgemon.probe.result import Request, Result
 from edgemon.sinks.prometheus import TEXT, Exposition
@@ -35,7 +36,7 @@ VALUES: list[Any] = [
 @pytest.fixture(scope="module")
 def answers() -> list[dict[str, Any]]:
     """Real ones, as they come from a worker."""
-    found = [supervisor.run(replace(probing.request(name, probe), profile=True)) for name, probe in PROBES.items()]
+    found = [supervisor.run(replace(request(name, probe), profile=True)) for name, probe in PROBES.items()]
     assert all(one.outcome.value == "ok" for one in found)
     return [one.to_json() for one in found]
 

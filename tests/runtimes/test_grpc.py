@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemon import protobuf
+from edgemon.asking import request
 from edgemon.judge.verdict import judge
 from edgemon.probe import messages, supervisor
 from edgemon.probe.result import Outcome, Request, Result
 from edgemon.probe.tensors import KINDS, Input, pack
-from edgemon.prober import request
 from edgemon.schema import validate
 from tests.grpc_server import YES, Reply, Server, double, good, serving
 from tests.probe import EMBEDDED

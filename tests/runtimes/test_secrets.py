@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from edgemon.asking import request
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome
-from edgemon.prober import request
 from edgemon.schema import validate
 from tests.running import running, until
 from tests.servers import METADATA, MODEL, Asked, Reply, Server, answer, ask, double, good, serving
