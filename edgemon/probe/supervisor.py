@@ -7,12 +7,15 @@ lines. A worker answers once, or stays for further requests. Linux only: prctl(2
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -22,6 +25,8 @@ from edgemon.probe.result import Outcome, Request, Result
 from edgemon.probe.watch import ANSWER, Ending, Watch
 
 WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "worker.py")
+SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+"""What the device is short of, whatever the interpreter."""
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY", "LISTEN_FDS", "LISTEN_PID")
 
 
@@ -41,7 +46,7 @@ class Worker:
         self._python = python or sys.executable
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._spent = 0.0
+        self._spent, self._folder = 0.0, ""
 
     def ask(self, request: Request, cancel: threading.Event | None = None, stay: bool = False) -> Result:
         """One round; the process only stays if told to and if all was ok. The CPU time is that since the last one."""
@@ -75,7 +80,8 @@ class Worker:
         try:
             worker, channel = self._started()
         except OSError as error:
-            detail = f"cannot start {self._python}: {error.strerror}; set python: of the probe to an interpreter"
+            hint = "" if error.errno in SHORT else "; set python: of the probe to an interpreter"
+            detail = f"cannot start {self._python}: {error.strerror}{hint}"
             return Result(request.probe, Outcome.FAILED, detail, "start")
         stays = False
         try:
@@ -92,9 +98,11 @@ class Worker:
             return self._process, self._socket
         ours, theirs = socket.socketpair()
         try:
-            self._process = _spawn(self._python, theirs)
+            self._folder = _folder()
+            self._process = _spawn(self._python, theirs, self._folder)
         except OSError:
             ours.close()
+            self._tidy()
             raise
         finally:
             theirs.close()
@@ -120,9 +128,24 @@ class Worker:
             self._process.stdout.close()
         self._process.poll()
         self._process, self._spent = None, 0.0
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what the worker, killed perhaps, has left of its temporary files."""
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = ""
 
 
-def _spawn(python: str, channel: socket.socket) -> subprocess.Popen[bytes]:
+def _folder() -> str:
+    """A place for a worker's temporary files; none where there is none, which few engines need."""
+    try:
+        return tempfile.mkdtemp(prefix="edgemon-worker-")
+    except OSError:
+        return ""
+
+
+def _spawn(python: str, channel: socket.socket, folder: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [python, WORKER],
         stdin=channel.fileno(),
@@ -133,6 +156,7 @@ def _spawn(python: str, channel: socket.socket) -> subprocess.Popen[bytes]:
         env={
             **{key: value for key, value in os.environ.items() if key not in PRIVATE},
             "ORT_DISABLE_TELEMETRY": "1",
+            **({"TMPDIR": folder} if folder else {}),
         },
         cwd="/",
     )

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 from edgemon.probe import supervisor
 from edgemon.probe.result import Outcome, Request
-from tests.probe import MIB, ROOT, SPIN, ask, eventually, gone, interpreter, running, workers
+from tests.probe import MIB, ROOT, SPIN, ask, eventually, gone, interpreter, no_descriptors, running, workers
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -283,7 +284,31 @@ def test_an_interpreter_that_exits_at_once_is_named(python: str, status: int) ->
     )
 
 
+def test_where_no_descriptor_is_left_another_interpreter_is_not_advised() -> None:
+    with no_descriptors():
+        result = supervisor.run(ask())
+    assert (result.outcome, result.stage) == (Outcome.FAILED, "start")
+    assert result.detail == f"cannot start {sys.executable}: Too many open files"
+
+
 # what is left behind
+
+
+def test_what_a_killed_worker_wrote_for_the_moment_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    lines = f'mkdir "$TMPDIR/deep"\necho x > "$TMPDIR/deep/file"\necho "$TMPDIR" > {tmp_path}/told\nexec sleep 60'
+    result = supervisor.run(ask(timeout=1.0), interpreter(tmp_path / "python", lines))
+    assert result.outcome is Outcome.TIMEOUT
+    assert os.path.dirname((tmp_path / "told").read_text().strip()) == str(tmp_path / "tmp")
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_where_nothing_can_be_written_for_the_moment_a_probe_runs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert supervisor.run(ask()).outcome is Outcome.OK
 
 
 def test_thirty_runs_of_all_kinds_leave_no_descriptor_process_or_thread(tmp_path: Path) -> None:
