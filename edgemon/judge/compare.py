@@ -11,6 +11,9 @@ not move with clocks, heat and a noisy host; it moves with model, engine and pla
 Rounds of one process share its luck: where its code and its memory came to lie, in pages of which size. That makes some
 1 % between processes, as much as there is between rounds of one, so five rounds of a worker that stays are less than
 five. What is said must hold of the processes too, each by the median of its rounds.
+
+Of few rounds a model that is slower by the whole effect is found every other time, since as often they make it look a
+little faster than it is. So from MANY rounds on PART of the effect is enough: there are more where a few come near it.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from edgemon.judge.validity import CONTENDED, OFF
 
 CERTAIN = 0.01
 LARGE = 0.71
+MANY, PART = 10, 2 / 3
 COMPUTE = "compute"
 DEVICE = {"compute": "device_slow", "memory": "memory_slow"}
 
@@ -58,6 +62,7 @@ class Comparison:
     """What moved: the model's time, that over the compute kernel's, each kernel's; and the shares others had.
 
     `trend` is what is to be said of the probe, `cause` why. `processes` is how many the recent rounds came from.
+    `clean` is that neither others nor a kernel that is off bias the ratio.
     """
 
     model: Change
@@ -69,6 +74,11 @@ class Comparison:
     cause: str
     kernels: Mapping[str, str] = field(default_factory=dict)
     processes: int = 0
+    clean: bool = True
+
+    def near(self, effect: float) -> bool:
+        """Whether it is closer to being slower by the effect than to the baseline, and nothing biases it."""
+        return self.clean and (self.relative or self.model).ratio >= 1 + effect / 2
 
 
 def compare(recent: Sequence[Round], baseline: Baseline, effect: float) -> Comparison:
@@ -82,16 +92,17 @@ def compare(recent: Sequence[Round], baseline: Baseline, effect: float) -> Compa
     references = {n: change([one.references[n] for one in recent], baseline.references[n], OFF, of) for n in names}
     off = any(abs(math.log(one.ratio)) > math.log(1 + OFF) for one in references.values())
     others = "contention" if run_delay > CONTENDED else "steal" if steal > CONTENDED else ""
-    limit = max(effect, OFF) if off or others else effect
+    clean = not (off or others)
+    limit = effect * (PART if len(recent) >= MANY else 1.0) if clean else max(effect, OFF)
     relative = None
     if COMPUTE in references:
         per = [one.value / one.references[COMPUTE] for one in recent]
         before = [a / b for a, b in zip(baseline.rounds, baseline.references[COMPUTE], strict=True)]
         relative = change(per, before, limit, of)
-    model = change(values, baseline.rounds, limit if others else effect, of)
+    model = change(values, baseline.rounds, limit if others else min(limit, effect), of)
     trend, cause = _decide(model, relative, references, others, limit)
     ran = len(set(of[0])) or len(recent)
-    return Comparison(model, relative, references, run_delay, steal, trend, cause, baseline.kernels, ran)
+    return Comparison(model, relative, references, run_delay, steal, trend, cause, baseline.kernels, ran, clean)
 
 
 def change(current: Sequence[float], baseline: Sequence[float], effect: float, of: Processes = ((), ())) -> Change:

@@ -14,11 +14,13 @@ from itertools import groupby
 from typing import TypeVar
 
 from edgemon.judge.baseline import ROUNDS, Baseline, Round, fingerprint, processes
-from edgemon.judge.compare import Change, change
+from edgemon.judge.compare import MANY, Change, change
 
 T = TypeVar("T")
 ENOUGH, RECENT, MOST = 3, 5, 20
 """Rounds that can be compared, rounds that are judged, and rounds they are compared with at most."""
+MORE = (MANY, 15, 20, 25)
+"""Rounds that are judged, one after the other, where the latest few are near a change and not clear."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 
 def median(values: Sequence[float]) -> float:
@@ -61,16 +61,19 @@ def spread(values: Sequence[float]) -> float:
     return (quantile(ordered, 0.75) - quantile(ordered, 0.25)) / 1.349 / middle if middle > 0 else 0.0
 
 
-@cache
+@lru_cache(maxsize=32)
 def _arrangements(first: int, second: int) -> tuple[int, ...]:
-    """For each u, the number of ways the two samples can interleave to give U = u (Mann and Whitney's recursion)."""
-    if first == 0 or second == 0:
-        return (1,)
-    counts = [0] * (first * second + 1)
-    for u, ways in enumerate(_arrangements(first - 1, second)):
-        counts[u + second] += ways
-    for u, ways in enumerate(_arrangements(first, second - 1)):
-        counts[u] += ways
+    """For each u, the number of ways the two samples can interleave to give U = u: a Gaussian binomial coefficient.
+
+    Its coefficients are those of the product of (1 - q^(second + i)) / (1 - q^i) for i from 1 to first (Andrews, The
+    Theory of Partitions, theorem 3.1), each factor a pass over the list.
+    """
+    counts = [1] + [0] * (first * second)
+    for one in range(1, first + 1):
+        for u in range(len(counts) - 1, second + one - 1, -1):
+            counts[u] -= counts[u - second - one]
+        for u in range(one, len(counts)):
+            counts[u] += counts[u - one]
     return tuple(counts)
 
 

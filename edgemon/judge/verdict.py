@@ -13,7 +13,7 @@ from enum import Enum
 from edgemon.endpoint import RUNTIMES
 from edgemon.judge.baseline import Baseline, Round, differences
 from edgemon.judge.compare import Change, Comparison, Trend, compare
-from edgemon.judge.epoch import ENOUGH, RECENT, Turn, rolling, turn
+from edgemon.judge.epoch import ENOUGH, MORE, RECENT, Turn, rolling, turn
 from edgemon.judge.placement import fallback
 from edgemon.probe.result import Outcome, Result
 
@@ -40,6 +40,7 @@ class Verdict:
 
     `relative` is the same for the model's time over the compute kernel's, `references` for the kernels' own times.
     `drift` is the model's change against the probe's own rounds of a while ago, `turn` what a new epoch brought.
+    `near` is that it is closer to being slower by the effect than to the baseline, whatever can be said.
     """
 
     state: State
@@ -54,6 +55,7 @@ class Verdict:
     references: Mapping[str, float] = field(default_factory=dict)
     drift: Change | None = None
     turn: Turn | None = None
+    near: bool = False
 
 
 def judge(
@@ -71,7 +73,7 @@ def judge(
     """
     own = rolling(result.probe, key, rounds) if key else None
     verdict = _judge(result, rounds, baseline, own, key, effect)
-    recent = _recent(rounds, own) if own else []
+    recent = _since(rounds, own)[-RECENT:] if own else []
     drift = compare(recent, own, effect).model if own and len(recent) >= ENOUGH else None
     turned = turn(rounds, effect)
     if turned and verdict.cause == "changed":
@@ -158,12 +160,18 @@ def _fallback(result: Result, baseline: Baseline | None) -> Verdict | None:
     return Verdict(State.DEGRADED, "fallback", text, evidence=evidence, advice=advice)
 
 
-def _recent(rounds: Sequence[Round], baseline: Baseline) -> list[Round]:
-    return [one for one in rounds if one.fingerprint == baseline.fingerprint and one.at > baseline.at][-RECENT:]
+def _since(rounds: Sequence[Round], baseline: Baseline) -> Sequence[Round]:
+    return [one for one in rounds if one.fingerprint == baseline.fingerprint and one.at > baseline.at]
 
 
 def _compare(rounds: Sequence[Round], baseline: Baseline, effect: float, kind: str = "") -> Verdict:
-    return compared(_recent(rounds, baseline), baseline, effect, kind)
+    """By the latest few rounds; where these come near the effect and no further, by more if those are clear."""
+    own = _since(rounds, baseline)
+    found = compared(own[-RECENT:], baseline, effect, kind)
+    if not found.near or found.state is State.DEGRADED:
+        return found
+    longer = (compared(own[-count:], baseline, effect, kind) for count in MORE if len(own) >= count)
+    return next((one for one in longer if one.state is State.DEGRADED), found)
 
 
 def compared(recent: Sequence[Round], baseline: Baseline, effect: float, kind: str = "") -> Verdict:
@@ -184,8 +192,9 @@ def compared(recent: Sequence[Round], baseline: Baseline, effect: float, kind: s
     relative = found.relative.ratio if found.relative else None
     references = {name: one.ratio for name, one in found.references.items()}
     return Verdict(
-        state, found.cause, _sentence(found), model.ratio, model.low, model.high, evidence, advice, relative, references
-    )
+        state, found.cause, _sentence(found), model.ratio, model.low, model.high, evidence, advice, relative,
+        references, near=found.near(effect),
+    )  # fmt: skip
 
 
 def _shared(found: Comparison, rounds: int) -> str:
@@ -195,7 +204,7 @@ def _shared(found: Comparison, rounds: int) -> str:
 
 def doubtful(verdict: Verdict) -> bool:
     """Whether the next round had better come from a new process: this one's luck may be what was compared."""
-    return verdict.slowdown is not None and verdict.state is not State.OK
+    return verdict.slowdown is not None and (verdict.state is not State.OK or verdict.near)
 
 
 STATES = {

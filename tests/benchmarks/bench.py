@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+from edgemon.asking import model_path
 from edgemon.config import EMBEDDED, Probe
 from edgemon.judge.baseline import ROUNDS, Baseline, Round, fingerprint, key_of, record, round_of
-from edgemon.judge.epoch import RECENT
+from edgemon.judge.epoch import MORE
 from edgemon.judge.verdict import Verdict, doubtful, judge
 from edgemon.probe.result import Outcome, Request, Result
-from edgemon.prober import model_path
 from edgemon.residence import Residence
 from tests.benchmarks import trouble
 from tests.benchmarks.report import Bound
@@ -64,12 +64,12 @@ class Bench:
         return result
 
     def follow(self, runs: Iterator[int], providers: list[str]) -> Iterator[tuple[Round, Verdict]]:
-        """Rounds of so many runs each, with the verdict by the last five; in doubt each has a process of its own."""
+        """Rounds of so many runs each, with the verdict on them; in doubt each has a process of its own."""
         rounds: list[Round] = []
         verdict: Verdict | None = None
         for number in runs:
             result = self.probe(number, providers, fresh=verdict is not None and doubtful(verdict))
             key = key_of(result, {})
-            rounds = [*rounds, replace(round_of(result, fingerprint(key)), at=math.inf)][-RECENT:]
+            rounds = [*rounds, replace(round_of(result, fingerprint(key)), at=math.inf)][-MORE[-1] :]
             verdict = judge(result, rounds, self.baseline, key)
             yield rounds[-1], verdict

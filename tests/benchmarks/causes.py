@@ -2,7 +2,7 @@
 
 `python -m tests.benchmarks causes [--rounds N] [--quiet N] [--worker auto|ephemeral|resident] [--minutes N]`. Each
 round is a real probe of the embedded model, pinned to one core; the trouble is real too. Rounds are judged as the
-daemon judges them, by the last five, in workers that stay as they do there. The rate of false
+daemon judges them, in workers that stay as they do there. The rate of false
 alarms is for a probe a minute; its bound for what was measured is exact (Poisson), and beside it stands what the judge
 makes of many more rounds drawn from the measured ones: simulated, and labelled so.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 
 from edgemon.judge.baseline import ROUNDS, Baseline, Round
-from edgemon.judge.epoch import ENOUGH, RECENT
+from edgemon.judge.epoch import ENOUGH, MORE, RECENT
 from edgemon.judge.statistics import median
 from edgemon.judge.verdict import State, Verdict, judge
 from edgemon.probe.result import Outcome, Result
@@ -164,10 +164,10 @@ def simulate(calm: Sequence[Round], baseline: Baseline, seed: int = 1) -> float:
         rounds += calm[begin : begin + RECENT]
     result = Result("bench", Outcome.OK)
     alarms = sum(
-        judge(result, rounds[end - RECENT : end], baseline, baseline.key).state is State.DEGRADED
-        for end in range(RECENT, SIMULATED)
+        judge(result, rounds[end - MORE[-1] : end], baseline, baseline.key).state is State.DEGRADED
+        for end in range(MORE[-1], SIMULATED)
     )
-    return alarms / (SIMULATED - RECENT)
+    return alarms / (SIMULATED - MORE[-1])
 
 
 def poisson(events: int, confidence: float = 0.95) -> float:

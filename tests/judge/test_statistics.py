@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import random
@@ -28,6 +29,25 @@ def test_three_rounds_above_ten_have_p_one_in_286() -> None:
     a12, p = mann_whitney([3, 4, 5], [1 + step / 100 for step in range(10)])
     assert a12 == 1.0
     assert p == pytest.approx(1 / 286)
+
+
+@functools.cache
+def ways(first: int, second: int, u: int) -> int:
+    """Mann and Whitney's own recursion: the largest value is one of the first, and above all of the second, or not."""
+    if u < 0 or first * second < u:
+        return 0
+    return 1 if not first or not second else ways(first - 1, second, u - second) + ways(first, second - 1, u)
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 1), (3, 10), (5, 20), (12, 7), (25, 20)])
+def test_the_p_is_that_of_mann_and_whitneys_recursion(first: int, second: int) -> None:
+    chance, total = random.Random(first), math.comb(first + second, first)
+    for shift in (0.0, 0.5, 2.0):
+        current = [chance.random() + shift for _ in range(first)]
+        baseline = [chance.random() for _ in range(second)]
+        u = sum(a > b for a in current for b in baseline)
+        exact = Fraction(sum(ways(first, second, one) for one in range(u, first * second + 1)), total)
+        assert mann_whitney(current, baseline)[1] == pytest.approx(float(exact), rel=1e-12)
 
 
 def test_ties_make_p_larger_never_smaller() -> None:
