@@ -175,6 +175,10 @@ def _any(references: Mapping[str, Change], trend: Trend) -> bool:
 
 
 def _unexplained(model: Change, references: Mapping[str, Change], limit: float) -> bool:
-    """Whether the model is slower than the slowest kernel certainly is; a mix of both kinds of work lies between."""
-    explained = max([1.0, *(one.low for one in references.values())])
-    return model.ratio / explained >= 1 + limit / 2
+    """Whether the model is slower than the slowest kernel certainly is; a mix of both kinds of work lies between.
+
+    Both kernels may be faster than at the baseline. One alone does not tell what the model would gain by that.
+    """
+    slowest = max((one.low for one in references.values()), default=1.0)
+    explained = slowest if len(references) > 1 else max(1.0, slowest)
+    return model.ratio > 1 and model.ratio / explained >= 1 + limit / 2

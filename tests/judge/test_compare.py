@@ -38,6 +38,9 @@ TABLE = [
     (1.0, 1.0, 1.0, 0.0, 0.0, State.OK, "none"),
     (1.04, 1.0, 1.0, 0.0, 0.0, State.OK, "none"),  # below the effect
     (1.07, 1.0, 1.0, 0.0, 0.0, State.DEGRADED, "slower"),  # healthy references: 5 % show
+    (1.03, 0.97, 0.98, 0.0, 0.0, State.DEGRADED, "slower"),  # a faster device hides half of 6 %
+    (1.0, 0.94, 0.94, 0.0, 0.0, State.OK, "none"),  # it hides all of it: the inference is as fast as it was
+    (1.02, 0.95, 1.0, 0.0, 0.0, State.OK, "none"),  # a model of memory gains nothing by a faster clock
     (1.07, 1.07, 1.07, 0.0, 0.0, State.OK, "none"),  # the device moved, within what a device may
     (1.3, 1.3, 1.3, 0.0, 0.0, State.DEGRADED, "device_slow"),
     (1.3, 1.25, 1.0, 0.0, 0.0, State.DEGRADED, "device_slow"),  # 4 % over the kernel
