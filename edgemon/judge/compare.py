@@ -93,13 +93,14 @@ def compare(recent: Sequence[Round], baseline: Baseline, effect: float) -> Compa
     off = any(abs(math.log(one.ratio)) > math.log(1 + OFF) for one in references.values())
     others = "contention" if run_delay > CONTENDED else "steal" if steal > CONTENDED else ""
     clean = not (off or others)
-    limit = effect * (PART if len(recent) >= MANY else 1.0) if clean else max(effect, OFF)
+    enough = effect * PART if clean and len(recent) >= MANY else effect
+    limit = enough if clean else max(effect, OFF)
     relative = None
     if COMPUTE in references:
         per = [one.value / one.references[COMPUTE] for one in recent]
         before = [a / b for a, b in zip(baseline.rounds, baseline.references[COMPUTE], strict=True)]
         relative = change(per, before, limit, of)
-    model = change(values, baseline.rounds, limit if others else min(limit, effect), of)
+    model = change(values, baseline.rounds, limit if others else enough, of)
     trend, cause = _decide(model, relative, references, others, limit)
     ran = len(set(of[0])) or len(recent)
     return Comparison(model, relative, references, run_delay, steal, trend, cause, baseline.kernels, ran, clean)
