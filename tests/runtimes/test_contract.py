@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,7 @@ def test_nothing_is_written_to_the_home_directory(name: str, tmp_path: Path, mon
     home.mkdir()
     for variable in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(variable, str(home))
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")  # or the worker has a TMPDIR of its own, which is removed
     for variable in ("CI", "ORT_DISABLE_TELEMETRY"):
         monkeypatch.delenv(variable, raising=False)
     assert run(name, model, profile=True).outcome is Outcome.OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def test_no_file_appears_in_the_home_directory(tmp_path: Path, monkeypatch: pyte
     """ONNX Runtime from 1.29 on writes and sends telemetry at import unless told not to; nothing undoes that."""
     for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")  # or the worker has a TMPDIR of its own, which is removed
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     assert supervisor.run(embedded()).outcome is Outcome.OK
     assert list(tmp_path.rglob("*")) == []
