@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from edgemon.judge.baseline import Baseline, Round, fingerprint, processes
+from edgemon.judge.baseline import Baseline, Round, processes
 from edgemon.judge.compare import Trend, change
 from edgemon.judge.contrast import Side, contrast
 from edgemon.judge.epoch import MOST, gathered, rolling, spread, turn
-from edgemon.judge.verdict import State, Verdict, doubtful, judge
-from edgemon.probe.result import Outcome, Result
+from edgemon.judge.verdict import State, doubtful, judge
+from tests.judge.simulated import KEY, OK, RECYCLE, Device, ran
 
-KEY = {"runtime": "onnx 1.32"}
-OK = Result("p", Outcome.OK, at=1e6)
-LUCK, NOISE, RECYCLE = 0.03, 0.01, 10
-"""Deviation between processes, within one, and rounds of one."""
-
-
-def ran(value: float, at: float, process: float) -> Round:
-    return Round(value, fingerprint(KEY), at, references={"compute": 1.0}, kernels={"compute": "k"}, process=process)
+BOARD = Device(luck=0.03, noise=0.01, window=5)
 
 
 def rounds(values: list[float], of: list[float], at: float = 100.0) -> list[Round]:
@@ -99,35 +90,12 @@ def test_of_a_series_the_size_is_told_by_the_rounds_and_the_certainty_by_the_pro
     )
 
 
-# simulated: a device whose processes differ by 3 %, rounds of one by 1 %
-
-
-def device(chance: random.Random, slower: Callable[[int], float], doubts: Callable[[], bool]) -> Iterator[Round]:
-    """Rounds of workers that stay for ten rounds, and for none while there is doubt."""
-    process, luck, left = 0.0, 1.0, 0
-    for at in range(1, 10**9):
-        if not left or doubts():
-            process, luck, left = process + 1, chance.gauss(1.0, LUCK), RECYCLE
-        left -= 1
-        yield ran(chance.gauss(luck * slower(at), NOISE), 1000.0 + at, process)
-
-
-def followed(seed: int, count: int, slower: Callable[[int], float], known: bool = True) -> list[Verdict]:
-    """The verdicts on so many rounds; where processes are not `known` every round is taken for a process."""
-    chance, found, history = random.Random(seed), list[Verdict](), list[Round]()
-    start = [ran(chance.gauss(chance.gauss(1.0, LUCK), NOISE), float(n), float(-n)) for n in range(1, 11)]
-    baseline = gathered("p", KEY, start)
-    for one in device(chance, slower, lambda: known and bool(found) and doubtful(found[-1])):
-        history.append(one if known else replace(one, process=0.0))
-        found.append(judge(OK, history[-5:], baseline, KEY))
-        if len(found) == count:
-            return found
-    raise AssertionError
+# simulated: processes differ by 3 %, rounds of one by 1 %
 
 
 def alarms(known: bool) -> int:
     """Rounds on which a device as fast as ever is called degraded, of 2,000."""
-    verdicts = [one for seed in range(20) for one in followed(seed, 100, lambda at: 1.0, known)]
+    verdicts = [one for seed in range(20) for one in BOARD.followed(seed, 100, lambda at: 1.0, known)]
     return sum(one.state is State.DEGRADED for one in verdicts)
 
 
@@ -140,7 +108,7 @@ def test_the_luck_of_a_process_is_no_alarm_but_would_be_if_its_rounds_were_taken
 def test_a_slower_device_is_found_within_few_rounds_although_workers_stay(slower: float, within: int) -> None:
     late = 0
     for seed in range(20):
-        verdicts = followed(seed, 30 + within, lambda at: slower if at > 30 else 1.0)
+        verdicts = BOARD.followed(seed, 30 + within, lambda at: slower if at > 30 else 1.0)
         late += not any(one.state is State.DEGRADED for one in verdicts[30:])
     assert late <= 1
 
